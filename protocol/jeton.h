@@ -7,9 +7,9 @@
  * handles are independent of each other.
  *
  * Results. Unless it says otherwise a function returns
- *   0                          done
- *   a negative errno           trouble on this side or on the way; see "Local errors"
- *   a positive jeton_error     what the agent answered (or JETON_ERROR_UNTRUSTED_AGENT); see enum jeton_error
+ *   0                             done
+ *   a negative errno              trouble on this side or on the way: see "Local errors"
+ *   a positive enum jeton_error   what the agent answered, or JETON_ERROR_UNTRUSTED_AGENT
  * and jeton_error_message() says it in a sentence for people. Outputs (ret_...) are untouched on
  * failure, and may be NULL where they are not wanted.
  *
@@ -23,8 +23,8 @@
  * how large they were when the caller was compiled. Enumerations grow too: each has a member OTHER,
  * or text, for what a newer agent says.
  *
- * Numbers that are optional are int64_t, and JETON_UNSET where there is none. Instants are µs since
- * the epoch (..._us), durations whole seconds (..._s). Lists of strings end with NULL.
+ * Optional numbers are int64_t, and JETON_UNSET where there is none. Instants are µs since the epoch
+ * (..._us), durations whole seconds (..._s). Lists of strings end with NULL.
  *
  * Fork. A handle made before fork() is refused in the child with -ECHILD, before a byte moves; only
  * jeton_free() is allowed there, and leaves the parent's connection alone.
@@ -38,9 +38,11 @@
  *   -ENOENT -ECONNREFUSED   no agent at the socket
  *   -EACCES                 this process may not connect to the socket
  *   -ETIMEDOUT              the agent did not answer in time
- *   -ECONNRESET             the agent closed the connection before it answered; a change may have been made or not
- *   -EBADMSG                the answer is not one that this interface has; the connection was closed
- *   -EINVAL                 an argument can't be right: NULL where a text is needed, not UTF-8, a struct without its _INIT
+ *   -ECONNRESET             the agent closed the connection before it answered; a change may have been
+ *                           made or not
+ *   -EBADMSG                the answer is none that this interface has; the connection was closed
+ *   -EINVAL                 an argument can't be right: NULL where a text is needed, not UTF-8, a
+ *                           struct without its _INIT
  *   -EMSGSIZE               what should be sent is over the protocol's 128 KiB
  *   -EBUSY                  the handle is in a callback, or watches
  *   -ECHILD                 the handle was made in another process
@@ -82,17 +84,19 @@ enum jeton_error {
 
 	/* An error that this version does not know: error_info's name has it. */
 	JETON_ERROR_OTHER = 1,
-	/* The socket is served by another user than root, `jeton` or the caller: nothing was sent. */
+	/*
+	 * The socket is served by another user than root, `jeton` or the caller: nothing was sent.
+	 */
 	JETON_ERROR_UNTRUSTED_AGENT = 2,
 
 	/* Not a token, not one of this agent's, or never issued. */
 	JETON_ERROR_INVALID_TOKEN = 10,
-	JETON_ERROR_TOKEN_EXPIRED = 11,	      /* id, expired_us */
-	JETON_ERROR_TOKEN_REVOKED = 12,	      /* id */
-	JETON_ERROR_INSUFFICIENT_SCOPE = 13,  /* scope */
-	JETON_ERROR_WRONG_BEARER = 14,	      /* id */
-	JETON_ERROR_BINDING_UNAVAILABLE = 15, /* binding */
-	JETON_ERROR_SCOPE_EXCEEDS_ACCESS = 16, /* scope */
+	JETON_ERROR_TOKEN_EXPIRED = 11,		/* id, expired_us */
+	JETON_ERROR_TOKEN_REVOKED = 12,		/* id */
+	JETON_ERROR_INSUFFICIENT_SCOPE = 13,	/* scope */
+	JETON_ERROR_WRONG_BEARER = 14,		/* id */
+	JETON_ERROR_BINDING_UNAVAILABLE = 15,	/* binding */
+	JETON_ERROR_SCOPE_EXCEEDS_ACCESS = 16,	/* scope */
 	JETON_ERROR_LIFETIME_OUT_OF_RANGE = 17, /* min_s, max_s */
 	/* There is none of this id, or it is not the caller's. */
 	JETON_ERROR_NO_SUCH_TOKEN = 18,
@@ -109,15 +113,20 @@ enum jeton_error {
 	JETON_ERROR_POLICY_INVALID = 28, /* file, line, text */
 
 	/* org.varlink.service: an older or newer agent, or a call that this caller may not make */
-	JETON_ERROR_METHOD_NOT_FOUND = 50,	/* method */
-	JETON_ERROR_INTERFACE_NOT_FOUND = 51,	/* interface */
+	JETON_ERROR_METHOD_NOT_FOUND = 50,	 /* method */
+	JETON_ERROR_INTERFACE_NOT_FOUND = 51,	 /* interface */
 	JETON_ERROR_METHOD_NOT_IMPLEMENTED = 52, /* method */
-	JETON_ERROR_INVALID_PARAMETER = 53,	/* parameter */
+	JETON_ERROR_INVALID_PARAMETER = 53,	 /* parameter */
 	JETON_ERROR_PERMISSION_DENIED = 54,
 	JETON_ERROR_EXPECTED_MORE = 55,
 };
 
-enum jeton_state { JETON_STATE_OTHER, JETON_STATE_ACTIVE, JETON_STATE_EXPIRED, JETON_STATE_REVOKED };
+enum jeton_state {
+	JETON_STATE_OTHER,
+	JETON_STATE_ACTIVE,
+	JETON_STATE_EXPIRED,
+	JETON_STATE_REVOKED
+};
 
 /* Whom a token serves. UNSET is for calls: not said. */
 enum jeton_binding {
@@ -125,7 +134,7 @@ enum jeton_binding {
 	JETON_BINDING_NONE,    /* whoever bears it */
 	JETON_BINDING_PROCESS, /* the process that asked for it, until that exits */
 	JETON_BINDING_UNIT,    /* the systemd unit it was asked from, in that run of the unit */
-	JETON_BINDING_OTHER,
+	JETON_BINDING_OTHER = 100,
 };
 
 /* Why a token ended. */
@@ -139,10 +148,14 @@ enum jeton_end {
 	JETON_END_BINDING,
 	JETON_END_USES,
 	JETON_END_ROTATED,
-	JETON_END_OTHER,
+	JETON_END_OTHER = 100,
 };
 
-enum jeton_credential_kind { JETON_CREDENTIAL_OTHER, JETON_CREDENTIAL_HELD, JETON_CREDENTIAL_MINTED };
+enum jeton_credential_kind {
+	JETON_CREDENTIAL_OTHER,
+	JETON_CREDENTIAL_HELD,
+	JETON_CREDENTIAL_MINTED
+};
 
 enum jeton_event_kind {
 	JETON_EVENT_OTHER,
@@ -158,11 +171,24 @@ enum jeton_event_kind {
 	JETON_EVENT_UNLOCKED,
 };
 
-enum jeton_agent_state { JETON_AGENT_OTHER, JETON_AGENT_RUNNING, JETON_AGENT_LOCKED, JETON_AGENT_REFUSING };
+enum jeton_agent_state {
+	JETON_AGENT_OTHER,
+	JETON_AGENT_RUNNING,
+	JETON_AGENT_LOCKED,
+	JETON_AGENT_REFUSING
+};
 
-enum jeton_memory { JETON_MEMORY_OTHER, JETON_MEMORY_SECRETMEM, JETON_MEMORY_LOCKED, JETON_MEMORY_UNLOCKED };
+enum jeton_memory {
+	JETON_MEMORY_OTHER,
+	JETON_MEMORY_SECRETMEM,
+	JETON_MEMORY_LOCKED,
+	JETON_MEMORY_UNLOCKED
+};
 
-/* The protocol's word for each, such as "active"; "other" for OTHER and for numbers that are none of these; never NULL. */
+/*
+ * The protocol's word for each, such as "active"; "other" for OTHER and for numbers that are none
+ * of these; never NULL.
+ */
 const char *jeton_state_text(enum jeton_state state);
 const char *jeton_binding_text(enum jeton_binding binding); /* UNSET: "unset" */
 const char *jeton_end_text(enum jeton_end end);		    /* NOT: "not" */
@@ -207,7 +233,8 @@ struct jeton_credential {
 
 /* What Fetch gave. */
 struct jeton_value {
-	const void *bytes; /* n of them, and a NUL after the last; NULL where the value came as a descriptor */
+	const void *
+		bytes; /* n of them, and a NUL after the last; NULL where the value came as a descriptor */
 	size_t n;
 	bool is_data;	      /* it was put in as bytes, not as text */
 	int64_t revision;     /* UNSET: minted */
@@ -251,10 +278,14 @@ struct jeton_status {
 	int64_t denied_total;
 };
 
-/* What the last call on a handle failed with. Texts are NULL, and numbers UNSET, where the error has no such thing. */
+/*
+ * What the last call on a handle failed with. Texts are NULL, and numbers UNSET, where the error
+ * has no such thing.
+ */
 struct jeton_error_info {
-	int code;	     /* what the call returned */
-	const char *name;    /* the agent's error, such as "io.jeton.Agent.TokenExpired"; NULL for local errors */
+	int code; /* what the call returned */
+	const char *
+		name; /* the agent's error, such as "io.jeton.Agent.TokenExpired"; NULL for local errors */
 	const char *message; /* as jeton_error_message() */
 	const char *id;
 	const char *scope;
@@ -301,13 +332,21 @@ int jeton_socket_path(unsigned int flags, char *buf, size_t size) JETON_MUST_USE
  */
 int jeton_new(const char *path, struct jeton **ret_jeton) JETON_MUST_USE;
 
-/* Closes the connection, wipes and frees. NULL is fine. Also in a child of the process that made it. */
+/*
+ * Closes the connection, wipes and frees. NULL is fine. Also in a child of the process that made
+ * it.
+ */
 void jeton_free(struct jeton *jeton);
 
-/* How long one call may take in all, in ms: 10,000 unless set; -1: for ever. Watching waits by its own timeout. */
+/*
+ * How long one call may take in all, in ms: 10,000 unless set; -1: for ever. Watching waits by its
+ * own timeout.
+ */
 void jeton_set_timeout(struct jeton *jeton, int timeout_ms);
 
-/* Connects now, where it is not: to find out whether an agent is there. Calls do it by themselves. */
+/*
+ * Connects now, where it is not: to find out whether an agent is there. Calls do it by themselves.
+ */
 int jeton_connect(struct jeton *jeton) JETON_MUST_USE;
 
 /* Who serves the socket, by the kernel: *ret_uid. Connects where it is not. */
@@ -334,7 +373,10 @@ const struct jeton_error_info *jeton_error_info(const struct jeton *jeton);
 
 /* ---- tokens ---- */
 
-/* A copy that is the caller's until jeton_token_free(); NULL where there is no memory. Its size is the library's affair. */
+/*
+ * A copy that is the caller's until jeton_token_free(); NULL where there is no memory. Its size is
+ * the library's affair.
+ */
 struct jeton_token *jeton_token_dup(const struct jeton_token *token) JETON_MUST_USE;
 void jeton_token_free(struct jeton_token *token); /* NULL is fine */
 
@@ -343,22 +385,28 @@ struct jeton_issue {
 	size_t size;		   /* set by JETON_ISSUE_INIT */
 	const char *name;	   /* needed: 1 to 128 bytes */
 	const char *const *scopes; /* NULL: all that the owner has (Derive: the parent's) */
-	int64_t lifetime_s;	   /* UNSET: the agent's default (Derive: all of the parent's rest) */
-	int64_t uses;		   /* UNSET: no limit */
-	int64_t owner_uid;	   /* UNSET: the caller; Issue only, administrators only */
+	int64_t lifetime_s; /* UNSET: the agent's default (Derive: all of the parent's rest) */
+	int64_t uses;	    /* UNSET: no limit */
+	int64_t owner_uid;  /* UNSET: the caller; Issue only, administrators only */
 	enum jeton_binding binding; /* UNSET: none (Derive: the parent's) */
 };
-#define JETON_ISSUE_INIT                                                                           \
-	{                                                                                          \
-		sizeof(struct jeton_issue), NULL, NULL, JETON_UNSET, JETON_UNSET, JETON_UNSET,     \
-			JETON_BINDING_UNSET                                                        \
+#define JETON_ISSUE_INIT                                                                       \
+	{                                                                                      \
+		sizeof(struct jeton_issue), NULL, NULL, JETON_UNSET, JETON_UNSET, JETON_UNSET, \
+			JETON_BINDING_UNSET                                                    \
 	}
 
-/* Makes a token. *ret_value: its value, which is nowhere else, ever again. Not repeated once it was sent. */
+/*
+ * Makes a token. *ret_value: its value, which is nowhere else, ever again. Not repeated once it was
+ * sent.
+ */
 int jeton_issue(struct jeton *jeton, const struct jeton_issue *issue, const char **ret_value,
 		const struct jeton_token **ret_token) JETON_MUST_USE;
 
-/* Makes a token no wider and no longer-lived than the one whose value is given, that dies with it. Otherwise as Issue. */
+/*
+ * Makes a token no wider and no longer-lived than the one whose value is given, that dies with it.
+ * Otherwise as Issue.
+ */
 int jeton_derive(struct jeton *jeton, const char *parent_value, const struct jeton_issue *issue,
 		 const char **ret_value, const struct jeton_token **ret_token) JETON_MUST_USE;
 
@@ -370,7 +418,8 @@ int jeton_derive(struct jeton *jeton, const char *parent_value, const struct jet
  * bytes is JETON_ERROR_INVALID_TOKEN without asking.
  */
 int jeton_verify(struct jeton *jeton, const char *value, const char *const *scopes, int bearer,
-		 const struct jeton_token **ret_token, const char *const **ret_access) JETON_MUST_USE;
+		 const struct jeton_token **ret_token,
+		 const char *const **ret_access) JETON_MUST_USE;
 
 /* Which tokens List shows; all that are set must hold. */
 struct jeton_filter {
@@ -380,9 +429,9 @@ struct jeton_filter {
 	enum jeton_state state; /* OTHER: in any state */
 	const char *name;	/* NULL: any */
 };
-#define JETON_FILTER_INIT                                                                          \
-	{                                                                                          \
-		sizeof(struct jeton_filter), JETON_UNSET, false, JETON_STATE_OTHER, NULL           \
+#define JETON_FILTER_INIT                                                                \
+	{                                                                                \
+		sizeof(struct jeton_filter), JETON_UNSET, false, JETON_STATE_OTHER, NULL \
 	}
 
 /*
@@ -391,13 +440,18 @@ struct jeton_filter {
  * may be made on this handle from within.
  */
 int jeton_list(struct jeton *jeton, const struct jeton_filter *filter,
-	       int (*on_token)(void *userdata, const struct jeton_token *token), void *userdata) JETON_MUST_USE;
+	       int (*on_token)(void *userdata, const struct jeton_token *token),
+	       void *userdata) JETON_MUST_USE;
 
 /* The facts of one token. */
-int jeton_describe(struct jeton *jeton, const char *id, const struct jeton_token **ret_token) JETON_MUST_USE;
+int jeton_describe(struct jeton *jeton, const char *id,
+		   const struct jeton_token **ret_token) JETON_MUST_USE;
 
-/* Ends a token, by its id or by its value, and all that was derived from it, before it returns 0. */
-int jeton_revoke(struct jeton *jeton, const char *id, const struct jeton_token **ret_token) JETON_MUST_USE;
+/*
+ * Ends a token, by its id or by its value, and all that was derived from it, before it returns 0.
+ */
+int jeton_revoke(struct jeton *jeton, const char *id,
+		 const struct jeton_token **ret_token) JETON_MUST_USE;
 int jeton_revoke_value(struct jeton *jeton, const char *value,
 		       const struct jeton_token **ret_token) JETON_MUST_USE;
 
@@ -405,8 +459,9 @@ int jeton_revoke_value(struct jeton *jeton, const char *value,
  * A new token in the place of this one, which ends grace_s from now (UNSET: 300; 0: at once).
  * lifetime_s UNSET: the old one's whole length. *ret_previous: the old one's facts.
  */
-int jeton_rotate(struct jeton *jeton, const char *id, int64_t grace_s, int64_t lifetime_s, const char **ret_value,
-		 const struct jeton_token **ret_token, const struct jeton_token **ret_previous) JETON_MUST_USE;
+int jeton_rotate(struct jeton *jeton, const char *id, int64_t grace_s, int64_t lifetime_s,
+		 const char **ret_value, const struct jeton_token **ret_token,
+		 const struct jeton_token **ret_previous) JETON_MUST_USE;
 
 /* ---- credentials ---- */
 
@@ -420,13 +475,17 @@ enum {
  * UTF-8 without NULs and fits a message so, else as bytes. expires_us: UNSET, or when it ends.
  * Administrators only.
  */
-int jeton_put(struct jeton *jeton, const char *credential, const void *value, size_t n, unsigned int flags,
-	      int64_t expires_us, int64_t *ret_revision) JETON_MUST_USE;
+int jeton_put(struct jeton *jeton, const char *credential, const void *value, size_t n,
+	      unsigned int flags, int64_t expires_us, int64_t *ret_revision) JETON_MUST_USE;
 int jeton_forget(struct jeton *jeton, const char *credential) JETON_MUST_USE;
 
-/* Calls on_credential for each that the caller may fetch (administrators: every one). Otherwise as jeton_list(). */
+/*
+ * Calls on_credential for each that the caller may fetch (administrators: every one). Otherwise as
+ * jeton_list().
+ */
 int jeton_list_credentials(struct jeton *jeton,
-			   int (*on_credential)(void *userdata, const struct jeton_credential *credential),
+			   int (*on_credential)(void *userdata,
+						const struct jeton_credential *credential),
 			   void *userdata) JETON_MUST_USE;
 
 /*
@@ -453,7 +512,8 @@ int jeton_watch_start(struct jeton *jeton, int64_t after) JETON_MUST_USE;
  * Any other error ends the watch: start it again after the last seq that was seen. The event is
  * good until the next call on the handle.
  */
-int jeton_watch_next(struct jeton *jeton, int timeout_ms, const struct jeton_event **ret_event) JETON_MUST_USE;
+int jeton_watch_next(struct jeton *jeton, int timeout_ms,
+		     const struct jeton_event **ret_event) JETON_MUST_USE;
 
 /* Ends the watch, by closing its connection; nothing where there is none. */
 void jeton_watch_stop(struct jeton *jeton);
@@ -473,8 +533,9 @@ int jeton_get_status(struct jeton *jeton, const struct jeton_status **ret_status
  * (may it be fetched) and scope (is it within the access), or none of them (may Verify be called).
  * *ret_allowed: 1, 0, or -1 where it can't be said so simply. *ret_lines: the reasons, for people.
  */
-int jeton_explain(struct jeton *jeton, const char *user, const char *unit, const char *credential, const char *scope,
-		  int *ret_allowed, const char *const **ret_lines) JETON_MUST_USE;
+int jeton_explain(struct jeton *jeton, const char *user, const char *unit, const char *credential,
+		  const char *scope, int *ret_allowed,
+		  const char *const **ret_lines) JETON_MUST_USE;
 
 int jeton_reload(struct jeton *jeton) JETON_MUST_USE;
 int jeton_lock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
@@ -484,7 +545,10 @@ int jeton_rekey(struct jeton *jeton) JETON_MUST_USE;
 /* A sealed copy of the store, as a descriptor that the caller closes. */
 int jeton_backup(struct jeton *jeton, int *ret_fd) JETON_MUST_USE;
 
-/* What was done and refused, from since_us on (UNSET: all), of one token (NULL: of all). Otherwise as jeton_list(). */
+/*
+ * What was done and refused, from since_us on (UNSET: all), of one token (NULL: of all). Otherwise
+ * as jeton_list().
+ */
 int jeton_read_audit(struct jeton *jeton, int64_t since_us, const char *token_id,
 		     int (*on_entry)(void *userdata, const struct jeton_audit_entry *entry),
 		     void *userdata) JETON_MUST_USE;

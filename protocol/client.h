@@ -1,0 +1,118 @@
+/*
+ * protocol/client.h - the library's inside: one connection to an agent, a call out, its replies in.
+ *
+ * jeton.h stands on this. The functions named jeton_raw_... are also for jetonctl, which shows replies
+ * as the agent wrote them; libjeton.so does not export them.
+ */
+#pragma once
+
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "protocol/base/cleanup.h"
+#include "protocol/base/span.h"
+#include "protocol/call-write.h"
+#include "protocol/client-memory.h"
+#include "protocol/frame.h"
+#include "protocol/jeton.h"
+#include "protocol/json.h"
+
+enum {
+	CALL_MORE = 1 << 0,	  /* several replies are asked for */
+	CALL_SECRET = 1 << 1,	  /* carries a value: only to an agent that is trusted */
+	CALL_REPEATABLE = 1 << 2, /* only looks: may be sent again after its connection broke */
+	CALL_WANTS_FD = 1 << 3,	  /* the reply brings a descriptor */
+};
+
+/* ---- raw calls ---- */
+
+/* One reply. Spans are the handle's and live until the next reply or call on it. */
+struct raw_reply {
+	struct span parameters; /* the object as the agent wrote it; "{}" where it left it out */
+	struct span error;	/* the error's name; p NULL: no error */
+	bool continues;		/* more replies follow */
+};
+
+/*
+ * Calls any method ("org.varlink.service.GetInfo") with parameters, an object in JSON (n 0: none),
+ * and hands each reply to on_reply; where that returns other than 0 it ends there with that result.
+ * flags: CALL_..., but no CALL_WANTS_FD. An error of the agent's is handed over as well.
+ * Returns as functions of jeton.h do; -EINVAL also where parameters are no JSON object.
+ */
+int jeton_raw_call(struct jeton *jeton, const char *method, struct span parameters, unsigned flags,
+		   int (*on_reply)(void *userdata, const struct raw_reply *reply),
+		   void *userdata) MUST_USE;
+
+/*
+ * The reply that the last call got, of whatever function, or within a callback the one it was called
+ * for: parameters as the agent wrote them, of an error too. All p NULL where there was none.
+ */
+struct raw_reply jeton_raw_reply(const struct jeton *jeton);
+
+/* ---- the handle ---- */
+
+struct jeton {
+	struct sockaddr_un address;
+	pid_t pid; /* who made it */
+	int fd;	   /* -1: not connected */
+	int timeout_ms;
+	bool in_callback;
+	bool watching;
+	bool trust_known; /* trusted was found out for this connection */
+	bool trusted;
+
+	struct locked in; /* frame's buffer */
+	struct locked out;
+	struct frame frame;
+	struct json_scratch *scratch; /* NULL until the first reply */
+	struct client_arena arena;    /* what the last call gave */
+
+	const char *method;	/* of the last call, less its interface; for messages. Static */
+	struct raw_reply reply; /* within in */
+	struct json_value parameters;
+	int reply_fd; /* that came with it, not yet taken; -1 */
+
+	struct jeton_error_info error;
+	char message[1024];
+};
+
+/*
+ * Begins a call: sends it and takes its first reply, within the handle's timeout. What the last call gave
+ * ends here. method: a literal, less "io.jeton.Agent.". fd: -1, or a descriptor to pass along.
+ * Returns 0 with `parameters` (and reply.continues, and with CALL_WANTS_FD perhaps reply_fd) set; or
+ * what the caller shall return, already noted.
+ */
+int client_call(struct jeton *jeton, const char *method, unsigned flags, const struct param params[],
+		int fd) MUST_USE;
+
+/* The same for a method of any interface, whose name is a span, and parameters in JSON. */
+int client_call_json(struct jeton *jeton, struct span method, unsigned flags,
+		     struct span parameters) MUST_USE;
+
+/*
+ * Takes the next reply, where reply.continues said that there is one, waiting up to timeout_ms (-1: for
+ * ever). What the reply before gave ends here. Returns as client_call(); -EAGAIN is not noted as an
+ * error and leaves the call standing, where timeout_ms passed and nothing of a reply has come.
+ */
+int client_next(struct jeton *jeton, int timeout_ms) MUST_USE;
+
+/*
+ * Notes how the call ended, where it is not client_call() that says so, and returns it. Negative: the
+ * connection is closed, since what it may yet bring belongs to nobody.
+ */
+int client_done(struct jeton *jeton, int result);
+
+/* Refuses what can't be asked, touching nothing but the error: 0, or noted -ECHILD, -EBUSY. */
+int client_check(struct jeton *jeton) MUST_USE;
+
+/* Connects, where it is not. Returns 0 or a negative errno (not noted). */
+int client_connect(struct jeton *jeton, int timeout_ms) MUST_USE;
+
+/* The uid that serves the socket, of a connected handle. Returns 0 or a negative errno (not noted). */
+int client_agent_uid(struct jeton *jeton, uid_t *ret_uid) MUST_USE;
+
+/* Whether secrets may go there: 0, JETON_ERROR_UNTRUSTED_AGENT or a negative errno (not noted). */
+int client_agent_trusted(struct jeton *jeton) MUST_USE;
+
+/* Closes the connection, where there is one, and any descriptor that nobody took. */
+void client_close(struct jeton *jeton);
