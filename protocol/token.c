@@ -1,0 +1,240 @@
+/*
+ * protocol/token.c - a token's text. The digits are in ASCII order, so that texts of one length compare
+ * as the numbers do: what is over the largest id or secret is found without decoding it. Nothing here
+ * branches on a digit or looks one up, but for the checksum's table, and the work on a text of the right
+ * length is the same whatever stands in it.
+ */
+#include "protocol/token.h"
+
+#include <endian.h>
+
+#define PREFIX "jeton_"
+#define PREFIX_LEN (sizeof(PREFIX) - 1)
+#define CHECK_AT (TOKEN_LEN - TOKEN_CHECK_LEN)
+#define RADIX 62
+
+/* 2^64 - 1 and 2^256 - 1 */
+static const char largest_id[] = "LygHa16AHYF";
+static const char largest_secret[] = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1";
+
+/*
+ * CRC-32 (IEEE) of four bytes at a time. A table's entry is the sum of its index's bits, each with a
+ * constant of its own: that lets the compiler make the tables.
+ */
+#define BIT(i, n, sum) ((i) >> (n) & 1 ? (sum) : 0u)
+#define ENTRY(i, a, b, c, d, e, f, g, h)                                                           \
+	(BIT(i, 0, a) ^ BIT(i, 1, b) ^ BIT(i, 2, c) ^ BIT(i, 3, d) ^ BIT(i, 4, e) ^ BIT(i, 5, f) ^ \
+	 BIT(i, 6, g) ^ BIT(i, 7, h))
+#define ENTRIES_4(i, ...)                                                                          \
+	ENTRY(i, __VA_ARGS__), ENTRY(i + 1, __VA_ARGS__), ENTRY(i + 2, __VA_ARGS__),               \
+		ENTRY(i + 3, __VA_ARGS__)
+#define ENTRIES_16(i, ...)                                                                         \
+	ENTRIES_4(i, __VA_ARGS__), ENTRIES_4(i + 4, __VA_ARGS__), ENTRIES_4(i + 8, __VA_ARGS__),   \
+		ENTRIES_4(i + 12, __VA_ARGS__)
+#define ENTRIES_64(i, ...)                                                                         \
+	ENTRIES_16(i, __VA_ARGS__), ENTRIES_16(i + 16, __VA_ARGS__),                               \
+		ENTRIES_16(i + 32, __VA_ARGS__), ENTRIES_16(i + 48, __VA_ARGS__)
+#define ENTRIES_256(...)                                                                           \
+	{                                                                                          \
+		ENTRIES_64(0u, __VA_ARGS__), ENTRIES_64(64u, __VA_ARGS__),                         \
+			ENTRIES_64(128u, __VA_ARGS__), ENTRIES_64(192u, __VA_ARGS__)               \
+	}
+
+static const uint32_t crc_table[4][256] = {
+	ENTRIES_256(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832, 0x1db71064, 0x3b6e20c8, 0x76dc4190,
+		    0xedb88320),
+	ENTRIES_256(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08, 0x4ac21251, 0x958424a2, 0xf0794f05,
+		    0x3b83984b),
+	ENTRIES_256(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8, 0x1c26a370, 0x384d46e0, 0x709a8dc0,
+		    0xe1351b80),
+	ENTRIES_256(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef, 0x5019579f, 0xa032af3e, 0x9b14583d,
+		    0xed59b63b),
+};
+
+static uint32_t crc32(const char *p, size_t n)
+{
+	uint32_t crc = UINT32_MAX, word;
+
+	for (; n >= 4; p += 4, n -= 4) {
+		memcpy(&word, p, 4);
+		crc ^= le32toh(word);
+		crc = crc_table[3][crc & 0xff] ^ crc_table[2][crc >> 8 & 0xff] ^
+		      crc_table[1][crc >> 16 & 0xff] ^ crc_table[0][crc >> 24];
+	}
+	for (; n > 0; p++, n--)
+		crc = crc >> 8 ^ crc_table[0][(crc ^ (unsigned char)*p) & 0xff];
+	return ~crc;
+}
+
+static char digit_char(uint32_t digit)
+{
+	/* From 'Z' to 'a' there are 6 characters, from '9' to 'A' 7. */
+	return (char)('0' + digit + ((9 - digit) >> 31) * 7 + ((35 - digit) >> 31) * 6);
+}
+
+static uint64_t digit_value(char c)
+{
+	uint32_t u = (unsigned char)c;
+
+	return u - '0' - (('9' - u) >> 31) * 7 - (('Z' - u) >> 31) * 6;
+}
+
+/* The last `digits` digits of a number of `limbs` 32-bit limbs, the most significant first. Ends the number. */
+static void write_number(uint32_t *limb, size_t limbs, char *dst, size_t digits)
+{
+	/* Five digits a division. Divisors are constants, so that it is a multiplication: always the same time. */
+	enum { CHUNK = 5, CHUNK_RADIX = RADIX * RADIX * RADIX * RADIX * RADIX };
+
+	while (digits > 0) {
+		uint64_t rest = 0;
+
+		for (size_t i = 0; i < limbs; i++) {
+			rest = rest << 32 | limb[i];
+			limb[i] = (uint32_t)(rest / CHUNK_RADIX);
+			rest %= CHUNK_RADIX;
+		}
+		for (int i = 0; i < CHUNK && digits > 0; i++, rest /= RADIX)
+			dst[--digits] = digit_char((uint32_t)(rest % RADIX));
+	}
+}
+
+void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN])
+{
+	uint32_t limbs[] = { (uint32_t)(id >> 32), (uint32_t)id };
+
+	write_number(limbs, ARRAY_SIZE(limbs), dst, TOKEN_ID_LEN);
+}
+
+static void write_check(const char *text, char dst[static TOKEN_CHECK_LEN])
+{
+	uint32_t crc = crc32(text, CHECK_AT);
+
+	write_number(&crc, 1, dst, TOKEN_CHECK_LEN);
+}
+
+void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN], char dst[static TOKEN_LEN])
+{
+	uint32_t limbs[TOKEN_RANDOM_LEN / 4];
+
+	memcpy(limbs, random, sizeof(limbs));
+	for (size_t i = 0; i < ARRAY_SIZE(limbs); i++)
+		limbs[i] = be32toh(limbs[i]);
+
+	memcpy(dst, PREFIX, PREFIX_LEN);
+	token_id_write(id, dst + PREFIX_LEN);
+	dst[TOKEN_SECRET_AT - 1] = '_';
+	write_number(limbs, ARRAY_SIZE(limbs), dst + TOKEN_SECRET_AT, TOKEN_SECRET_LEN);
+	write_check(dst, dst + CHECK_AT);
+	explicit_bzero(limbs, sizeof(limbs));
+}
+
+static uint64_t load(const char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
+/* The high bit of each byte of w (none has it) that is from lo to hi. */
+#define IN_RANGE(w, lo, hi) (((w) + EACH_BYTE(0x80 - (lo))) & ~((w) + EACH_BYTE(0x7f - (hi))))
+
+/* 0 where all of these eight bytes are digits. */
+static uint64_t not_digits(uint64_t word)
+{
+	uint64_t low = word & EACH_BYTE(0x7f), folded = low | EACH_BYTE(0x20);
+	uint64_t good = IN_RANGE(low, '0', '9') | IN_RANGE(folded, 'a', 'z');
+
+	return (~good | word) & EACH_BYTE(0x80);
+}
+
+/* 0 where all n bytes (8 or more) are digits that are no larger a number than largest. */
+static uint64_t not_number(const char *text, const char *largest, size_t n)
+{
+	unsigned long long borrow = 0;
+	uint64_t bad = 0;
+
+	/* Words from the end on; the first one overlaps, which does no harm to the order of texts. */
+	for (size_t left = n; left > 0; left = left > 8 ? left - 8 : 0) {
+		size_t at = left > 8 ? left - 8 : 0;
+		unsigned long long out1, out2, rest;
+		uint64_t word = load(text + at);
+
+		bad |= not_digits(word);
+		out1 = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(word), &rest);
+		out2 = __builtin_sub_overflow(rest, borrow, &rest);
+		borrow = out1 | out2;
+	}
+	return bad | borrow;
+}
+
+static uint64_t id_value(const char *text)
+{
+	uint64_t id = 0;
+
+	for (size_t i = 0; i < TOKEN_ID_LEN; i++)
+		id = id * RADIX + digit_value(text[i]);
+	return id;
+}
+
+bool token_id_read(struct span text, uint64_t *ret)
+{
+	if (text.n != TOKEN_ID_LEN || not_number(text.p, largest_id, TOKEN_ID_LEN))
+		return false;
+	*ret = id_value(text.p);
+	return true;
+}
+
+/* 0 where two texts of n bytes are the same; looks at all of them. */
+static unsigned differ(const char *a, const char *b, size_t n)
+{
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bad |= (unsigned char)(a[i] ^ b[i]);
+	return bad;
+}
+
+bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
+{
+	char check[TOKEN_CHECK_LEN];
+	uint64_t bad;
+
+	if (text.n != TOKEN_LEN)
+		return false;
+	write_check(text.p, check);
+	bad = differ(text.p, PREFIX, PREFIX_LEN) | differ(text.p + TOKEN_SECRET_AT - 1, "_", 1) |
+	      differ(text.p + CHECK_AT, check, TOKEN_CHECK_LEN);
+	bad |= not_number(text.p + PREFIX_LEN, largest_id, TOKEN_ID_LEN);
+	bad |= not_number(text.p + TOKEN_SECRET_AT, largest_secret, TOKEN_SECRET_LEN);
+	if (bad)
+		return false;
+	*ret_id = id_value(text.p + PREFIX_LEN);
+	*ret_secret = (struct span){ text.p + TOKEN_SECRET_AT, TOKEN_SECRET_LEN };
+	return true;
+}
+
+static bool is_word(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+}
+
+bool token_find(struct span text, struct span *ret_token)
+{
+	const char *p = text.p, *end = p + text.n;
+
+	while ((p = memmem(p, (size_t)(end - p), PREFIX, PREFIX_LEN)) != NULL) {
+		struct span token = { p, TOKEN_LEN }, secret;
+		size_t left = (size_t)(end - p);
+		uint64_t id;
+
+		if (left >= TOKEN_LEN && (p == text.p || !is_word(p[-1])) &&
+		    (left == TOKEN_LEN || !is_word(p[TOKEN_LEN])) && token_read(token, &id, &secret)) {
+			*ret_token = token;
+			return true;
+		}
+		p += PREFIX_LEN;
+	}
+	return false;
+}
