@@ -1,0 +1,405 @@
+/*
+ * protocol/json-check.c - the judge. One pass, no recursion: a value is a scalar, or opens a container, and
+ * after each scalar the containers that end there are closed until the next value stands at hand.
+ *
+ * Keys. While an object is open, its keys lie behind those of the objects round it in scratch->keys; at its
+ * end they are compared, pairwise where they are few, and sorted first where they are many: there is no hash
+ * whose collisions could be provoked. An entry's high bits are the start of the key's text and its length,
+ * so that most comparisons are of integers; the low bits say where it stands.
+ */
+#include "protocol/json.h"
+
+#include <assert.h>
+
+#include "protocol/base/parse.h"
+#include "protocol/json-text.h"
+
+enum {
+	KEY_AT_BITS = 18,
+	KEY_LENGTH_BITS = 6,
+	KEY_LENGTH_MAX = (1 << KEY_LENGTH_BITS) - 1,
+	KEY_START_LEN = (64 - KEY_AT_BITS - KEY_LENGTH_BITS) / 8,
+	KEYS_FEW = 8,
+};
+
+static_assert(JSON_TEXT_MAX <= 1 << KEY_AT_BITS, "a place in the text fits an entry");
+
+struct checker {
+	const char *p;
+	const char *end;
+	const char *text;
+	uint64_t *keys;
+	size_t n_keys;
+	unsigned depth;
+	/* Of each open container: where its keys begin, and whether it is an array, which has none. */
+	struct {
+		size_t first_key;
+		char closing;
+	} open[JSON_DEPTH_MAX];
+};
+
+static void skip_space(struct checker *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
+		c->p++;
+}
+
+/* Steps over this character, if it stands here. */
+static bool take(struct checker *c, char expected)
+{
+	if (c->p == c->end || *c->p != expected)
+		return false;
+	c->p++;
+	return true;
+}
+
+static bool take_hex4(struct checker *c, uint32_t *ret)
+{
+	uint32_t code = 0;
+
+	if (c->end - c->p < 4)
+		return false;
+	for (int i = 0; i < 4; i++) {
+		char digit = *c->p++, letter = (char)(digit | 0x20);
+
+		if (digit >= '0' && digit <= '9')
+			code = code << 4 | (uint32_t)(digit - '0');
+		else if (letter >= 'a' && letter <= 'f')
+			code = code << 4 | (uint32_t)(letter - 'a' + 10);
+		else
+			return false;
+	}
+	*ret = code;
+	return true;
+}
+
+/* What follows \u. */
+static enum json_error check_code(struct checker *c)
+{
+	uint32_t code, low;
+
+	if (!take_hex4(c, &code))
+		return JSON_NOT_JSON;
+	if (code == 0)
+		return JSON_NUL;
+	if (code < 0xd800 || code > 0xdfff)
+		return JSON_OK;
+	if (code > 0xdbff || !take(c, '\\') || !take(c, 'u'))
+		return JSON_BAD_UTF8;
+	if (!take_hex4(c, &low))
+		return JSON_NOT_JSON;
+	return low >= 0xdc00 && low <= 0xdfff ? JSON_OK : JSON_BAD_UTF8;
+}
+
+/* What follows a backslash. */
+static enum json_error check_escape(struct checker *c)
+{
+	char letter = c->p < c->end ? *c->p++ : '\0';
+
+	if (letter == 'u')
+		return check_code(c);
+	return letter && strchr("\"\\/bfnrt", letter) ? JSON_OK : JSON_NOT_JSON;
+}
+
+/* What in a string is not plain ASCII, the closing quote excepted. */
+static enum json_error check_odd(struct checker *c, bool *escapes)
+{
+	uint32_t code;
+	size_t n;
+
+	if (c->p == c->end || (unsigned char)*c->p < 0x20)
+		return JSON_NOT_JSON;
+	if (*c->p == '\\') {
+		*escapes = true;
+		c->p++;
+		return check_escape(c);
+	}
+	n = utf8_decode((struct span){ c->p, (size_t)(c->end - c->p) }, &code);
+	c->p += n;
+	return n ? JSON_OK : JSON_BAD_UTF8;
+}
+
+/* What follows a quote, up to and with the next one. */
+static inline enum json_error check_string(struct checker *c, bool *escapes)
+{
+	for (;;) {
+		enum json_error error;
+
+		c->p = json_plain_end(c->p, c->end);
+		if (take(c, '"'))
+			return JSON_OK;
+		error = check_odd(c, escapes);
+		if (error != JSON_OK)
+			return error;
+	}
+}
+
+static bool take_digits(struct checker *c)
+{
+	const char *start = c->p;
+
+	while (c->p < c->end && *c->p >= '0' && *c->p <= '9')
+		c->p++;
+	return c->p > start;
+}
+
+static enum json_error check_number(struct checker *c)
+{
+	take(c, '-');
+	if (!take(c, '0') && !take_digits(c))
+		return JSON_NOT_JSON;
+	if (take(c, '.') && !take_digits(c))
+		return JSON_NOT_JSON;
+	if (take(c, 'e') || take(c, 'E')) {
+		if (!take(c, '+'))
+			take(c, '-');
+		if (!take_digits(c))
+			return JSON_NOT_JSON;
+	}
+	return JSON_OK;
+}
+
+static enum json_error check_word(struct checker *c, struct span word)
+{
+	if ((size_t)(c->end - c->p) < word.n || memcmp(c->p, word.p, word.n) != 0)
+		return JSON_NOT_JSON;
+	c->p += word.n;
+	return JSON_OK;
+}
+
+/* Makes the entry of the key that begins at `start` and whose closing quote was just taken. */
+static inline uint64_t key_entry(struct checker *c, const char *start, bool escapes)
+{
+	size_t n = (size_t)(c->p - 1 - start);
+	struct json_bytes bytes = { .p = start };
+	uint64_t entry = 0;
+
+	for (int i = 0; i < KEY_START_LEN; i++) {
+		int byte = json_next_byte(&bytes);
+
+		entry = entry << 8 | (byte < 0 ? 0 : (unsigned)byte);
+	}
+	if (escapes) {
+		bytes = (struct json_bytes){ .p = start };
+		for (n = 0; json_next_byte(&bytes) >= 0; n++)
+			;
+	}
+	entry = entry << KEY_LENGTH_BITS | (n < KEY_LENGTH_MAX ? n : KEY_LENGTH_MAX);
+	return entry << KEY_AT_BITS | (uint64_t)(start - c->text);
+}
+
+/* A key and its colon; the keys of the object that was opened last. */
+static enum json_error check_key(struct checker *c)
+{
+	enum json_error error;
+	bool escapes = false;
+	const char *start;
+
+	skip_space(c);
+	if (!take(c, '"'))
+		return JSON_NOT_JSON;
+	start = c->p;
+	error = check_string(c, &escapes);
+	if (error != JSON_OK)
+		return error;
+	c->keys[c->n_keys++] = key_entry(c, start, escapes);
+	skip_space(c);
+	return take(c, ':') ? JSON_OK : JSON_NOT_JSON;
+}
+
+static int compare_texts(const char *p, const char *q)
+{
+	struct json_bytes a = { .p = p }, b = { .p = q };
+	int next_a, next_b;
+
+	do {
+		next_a = json_next_byte(&a);
+		next_b = json_next_byte(&b);
+	} while (next_a == next_b && next_a >= 0);
+	return next_a - next_b;
+}
+
+/* An order of keys by their texts: 0 only where these are the same. */
+static int compare_keys(const char *text, uint64_t a, uint64_t b)
+{
+	const uint64_t at = (UINT64_C(1) << KEY_AT_BITS) - 1;
+
+	if (a >> KEY_AT_BITS != b >> KEY_AT_BITS)
+		return a < b ? -1 : 1;
+	if ((a >> KEY_AT_BITS & KEY_LENGTH_MAX) <= KEY_START_LEN)
+		return 0;
+	return compare_texts(text + (a & at), text + (b & at));
+}
+
+static bool few_keys_repeat(const char *text, const uint64_t *keys, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (compare_keys(text, keys[i], keys[j]) == 0)
+				return true;
+	return false;
+}
+
+/* Lets the entry at `root` sink to where no child of it is larger, in a heap of n. */
+static void sift_down(const char *text, uint64_t *keys, size_t root, size_t n)
+{
+	uint64_t sinking = keys[root];
+
+	for (size_t child; (child = 2 * root + 1) < n; root = child) {
+		if (child + 1 < n && compare_keys(text, keys[child], keys[child + 1]) < 0)
+			child++;
+		if (compare_keys(text, sinking, keys[child]) >= 0)
+			break;
+		keys[root] = keys[child];
+	}
+	keys[root] = sinking;
+}
+
+/* Heapsort: in place, and n log n whatever the keys are. */
+static bool many_keys_repeat(const char *text, uint64_t *keys, size_t n)
+{
+	for (size_t i = n / 2; i-- > 0;)
+		sift_down(text, keys, i, n);
+	for (size_t left = n; left-- > 1;) {
+		uint64_t largest = keys[0];
+
+		keys[0] = keys[left];
+		keys[left] = largest;
+		sift_down(text, keys, 0, left);
+	}
+	for (size_t i = 1; i < n; i++)
+		if (compare_keys(text, keys[i - 1], keys[i]) == 0)
+			return true;
+	return false;
+}
+
+static enum json_error open_container(struct checker *c, char closing)
+{
+	if (c->depth == JSON_DEPTH_MAX)
+		return JSON_TOO_DEEP;
+	c->open[c->depth].first_key = c->n_keys;
+	c->open[c->depth].closing = closing;
+	c->depth++;
+	return JSON_OK;
+}
+
+/* Its closing bracket was taken. */
+static enum json_error close_container(struct checker *c)
+{
+	size_t first = c->open[--c->depth].first_key, n = c->n_keys - first;
+	uint64_t *keys = c->keys + first;
+
+	c->n_keys = first;
+	if (n <= KEYS_FEW ? few_keys_repeat(c->text, keys, n) : many_keys_repeat(c->text, keys, n))
+		return JSON_DUPLICATE;
+	return JSON_OK;
+}
+
+/* A scalar as a whole, or the opening bracket of a container. */
+static enum json_error check_start(struct checker *c)
+{
+	bool escapes;
+
+	switch (c->p < c->end ? *c->p : '\0') {
+	case '"':
+		c->p++;
+		return check_string(c, &escapes);
+	case '{':
+		c->p++;
+		return open_container(c, '}');
+	case '[':
+		c->p++;
+		return open_container(c, ']');
+	case 't':
+		return check_word(c, SPAN("true"));
+	case 'f':
+		return check_word(c, SPAN("false"));
+	case 'n':
+		return check_word(c, SPAN("null"));
+	default:
+		return check_number(c);
+	}
+}
+
+/* Closes what ends here, and steps over a comma if a further member or element is due. */
+static enum json_error check_ends(struct checker *c)
+{
+	while (c->depth > 0) {
+		enum json_error error;
+
+		skip_space(c);
+		if (take(c, ','))
+			return JSON_OK;
+		if (!take(c, c->open[c->depth - 1].closing))
+			return JSON_NOT_JSON;
+		error = close_container(c);
+		if (error != JSON_OK)
+			return error;
+	}
+	return JSON_OK;
+}
+
+/* One value with all that is in it. */
+static enum json_error check_value(struct checker *c)
+{
+	do {
+		unsigned depth = c->depth;
+		enum json_error error;
+		bool empty;
+
+		error = check_start(c);
+		if (error != JSON_OK)
+			return error;
+		skip_space(c);
+		empty = c->depth > depth && c->p < c->end && *c->p == c->open[depth].closing;
+		if (c->depth == depth || empty)
+			error = check_ends(c);
+		if (error == JSON_OK && c->depth > 0 && c->open[c->depth - 1].closing == '}')
+			error = check_key(c);
+		if (error != JSON_OK)
+			return error;
+		skip_space(c);
+	} while (c->depth > 0);
+	return JSON_OK;
+}
+
+enum json_error json_check(struct span text, struct json_scratch *scratch)
+{
+	struct checker c;
+	enum json_error error;
+	bool object;
+
+	assert(text.n <= JSON_TEXT_MAX);
+	/* Not the whole of it: what of `open` is used is set before. */
+	c.p = c.text = text.p;
+	c.end = text.p + text.n;
+	c.keys = scratch->keys;
+	c.n_keys = 0;
+	c.depth = 0;
+
+	if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
+		return JSON_BAD_UTF8;
+	skip_space(&c);
+	object = c.p < c.end && *c.p == '{';
+	error = check_value(&c);
+	if (error != JSON_OK)
+		return error;
+	if (c.p < c.end)
+		return JSON_NOT_JSON;
+	return object ? JSON_OK : JSON_NOT_OBJECT;
+}
+
+const char *json_error_text(enum json_error error)
+{
+	static const char *const texts[] = {
+		[JSON_OK] = "it is a JSON object",
+		[JSON_NOT_JSON] = "it is no JSON, or more stands behind it",
+		[JSON_NOT_OBJECT] = "it is JSON, but no object",
+		[JSON_BAD_UTF8] = "a text in it is no valid UTF-8",
+		[JSON_NUL] = "a text in it has a NUL",
+		[JSON_DUPLICATE] = "a key stands twice in one object",
+		[JSON_TOO_DEEP] = "objects and arrays are nested more than 16 deep",
+	};
+
+	return texts[error];
+}

@@ -1,0 +1,228 @@
+/*
+ * protocol/json-read.c - walks text that json_check() took. That it is JSON is known, so nothing is judged
+ * again: a value ends where its brackets or quotes do.
+ */
+#include "protocol/json.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "protocol/json-text.h"
+
+static const char *skip_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+		p++;
+	return p;
+}
+
+/* Past the closing quote of a string of which p is past the opening one. */
+static const char *skip_string(const char *p, const char *end)
+{
+	for (;;) {
+		p = json_plain_end(p, end);
+		if (*p == '"')
+			return p + 1;
+		p += *p == '\\' ? 2 : 1;
+	}
+}
+
+static const char *skip_container(const char *p, const char *end)
+{
+	int depth = 0;
+
+	do {
+		char c = *p++;
+
+		if (c == '"')
+			p = skip_string(p, end);
+		else if (c == '{' || c == '[')
+			depth++;
+		else if (c == '}' || c == ']')
+			depth--;
+	} while (depth > 0);
+	return p;
+}
+
+static const char *skip_word(const char *p, const char *end)
+{
+	while (p < end && !strchr(",]} \t\r\n", *p))
+		p++;
+	return p;
+}
+
+/* The value at *p, which is moved past it. */
+static struct json_value take_value(const char **p, const char *end)
+{
+	const char *start = *p;
+	enum json_type type;
+
+	switch (*start) {
+	case '"':
+		type = JSON_STRING;
+		*p = skip_string(start + 1, end);
+		break;
+	case '{':
+	case '[':
+		type = *start == '{' ? JSON_OBJECT : JSON_ARRAY;
+		*p = skip_container(start, end);
+		break;
+	default:
+		type = *start == 't' ? JSON_TRUE : *start == 'f' ? JSON_FALSE :
+		       *start == 'n' ? JSON_NULL : JSON_NUMBER;
+		*p = skip_word(start, end);
+	}
+	return (struct json_value){ type, { start, (size_t)(*p - start) } };
+}
+
+struct json_value json_root(struct span text)
+{
+	const char *end = text.p + text.n, *p = skip_space(text.p, end);
+
+	return take_value(&p, end);
+}
+
+struct json_iter json_iter(struct json_value value)
+{
+	assert(value.type == JSON_OBJECT || value.type == JSON_ARRAY);
+	return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
+}
+
+bool json_next_element(struct json_iter *it, struct json_value *ret_value)
+{
+	it->p = skip_space(it->p, it->end);
+	if (it->p == it->end)
+		return false;
+	*ret_value = take_value(&it->p, it->end);
+	it->p = skip_space(it->p, it->end);
+	if (it->p < it->end)
+		it->p++; /* the comma; or the colon, where this was a key */
+	return true;
+}
+
+bool json_next_member(struct json_iter *it, struct json_value *ret_key, struct json_value *ret_value)
+{
+	return json_next_element(it, ret_key) && json_next_element(it, ret_value);
+}
+
+static uint32_t hex4(const char *p)
+{
+	uint32_t code = 0;
+
+	for (int i = 0; i < 4; i++)
+		code = code << 4 | (uint32_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+	return code;
+}
+
+/* Puts a character's UTF-8, its last byte first. */
+static void put_backwards(struct json_bytes *b, uint32_t code)
+{
+	/* What fits the first byte of 1, 2, 3, 4 bytes, and the bits that say how many there are. */
+	static const unsigned char room[] = { 0x80, 0x20, 0x10, 0x08 };
+	static const unsigned char lead[] = { 0x00, 0xc0, 0xe0, 0xf0 };
+
+	while (code >= room[b->n_left]) {
+		b->left[b->n_left++] = (unsigned char)(0x80 | (code & 0x3f));
+		code >>= 6;
+	}
+	b->left[b->n_left] = (unsigned char)(lead[b->n_left] | code);
+	b->n_left++;
+}
+
+void json_decode_escape(struct json_bytes *b)
+{
+	static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+	const char *letter = strchr(letters, b->p[1]);
+	uint32_t code;
+
+	if (letter) {
+		b->left[b->n_left++] = (unsigned char)meant[letter - letters];
+		b->p += 2;
+		return;
+	}
+	code = hex4(b->p + 2);
+	b->p += 6;
+	if (code >= 0xd800 && code <= 0xdfff) {
+		code = 0x10000 + ((code - 0xd800) << 10) + (hex4(b->p + 2) - 0xdc00);
+		b->p += 6;
+	}
+	put_backwards(b, code);
+}
+
+static struct json_bytes bytes_of(struct json_value string)
+{
+	assert(string.type == JSON_STRING);
+	return (struct json_bytes){ .p = string.raw.p + 1 };
+}
+
+/* What stands between the quotes. */
+static struct span inner(struct json_value string)
+{
+	assert(string.type == JSON_STRING);
+	return (struct span){ string.raw.p + 1, string.raw.n - 2 };
+}
+
+bool json_string_is(struct json_value string, const char *text)
+{
+	struct json_bytes bytes = bytes_of(string);
+	int byte;
+
+	for (; (byte = json_next_byte(&bytes)) >= 0; text++)
+		if (byte != (unsigned char)*text)
+			return false;
+	return !*text;
+}
+
+bool json_member(struct json_value object, const char *key, struct json_value *ret)
+{
+	struct json_iter it = json_iter(object);
+	struct json_value name, value;
+
+	while (json_next_member(&it, &name, &value)) {
+		if (!json_string_is(name, key))
+			continue;
+		*ret = value;
+		return true;
+	}
+	return false;
+}
+
+int json_string(struct json_value string, char *dst, size_t size, struct span *ret)
+{
+	struct json_bytes bytes = bytes_of(string);
+	struct span raw = inner(string);
+	size_t n = 0;
+	int byte;
+
+	if (!memchr(raw.p, '\\', raw.n)) {
+		*ret = raw;
+		return 0;
+	}
+	for (; (byte = json_next_byte(&bytes)) >= 0; dst[n++] = (char)byte)
+		if (n == size)
+			return -ENOBUFS;
+	*ret = (struct span){ dst, n };
+	return 0;
+}
+
+int json_int(struct json_value number, int64_t *ret)
+{
+	bool negative = number.raw.p[0] == '-', in_range = true;
+	int64_t n = 0;
+
+	assert(number.type == JSON_NUMBER);
+	if (span_is(number.raw, "-0"))
+		return -EINVAL;
+	for (size_t i = negative; i < number.raw.n; i++) {
+		int digit = number.raw.p[i] - '0';
+
+		if (digit < 0 || digit > 9)
+			return -EINVAL;
+		in_range = in_range && !__builtin_mul_overflow(n, 10, &n) &&
+			   !__builtin_add_overflow(n, negative ? -digit : digit, &n);
+	}
+	if (!in_range)
+		return -ERANGE;
+	*ret = n;
+	return 0;
+}
