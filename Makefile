@@ -44,10 +44,10 @@ shared := $(call sources,protocol/base/*.c) $(filter-out $(client) $(server),$(p
 policy := $(call sources,agent/policy/*.c)
 agent := $(filter-out agent/main.c,$(call sources,agent/*.c)) $(policy)
 ctl := $(filter-out ctl/main.c,$(call sources,ctl/*.c))
-support := $(call sources,tests/support/*.c) $(filter-out tests/unit/test-%.c,$(call sources,tests/unit/*.c))
 tests := $(call sources,tests/unit/test-*.c tests/agent/test-*.c tests/ctl/test-*.c)
 benches := $(call sources,tests/bench/bench-*.c)
-every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c tests/bench/*.c) $(support) $(tests)
+support := $(call sources,tests/support/*.c) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
+every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches)
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
 programs := $(if $(wildcard agent/main.c),$(B)/jetond) $(if $(wildcard ctl/main.c),$(B)/jetonctl)

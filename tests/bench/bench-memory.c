@@ -1,0 +1,80 @@
+/*
+ * tests/bench/bench-memory.c - what an idle agent keeps resident beside its locked arena, and what a token costs there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/base/cleanup.h"
+#include "tests/bench/issuers.h"
+#include "tests/bench/measure.h"
+#include "tests/support/test-agent.h"
+
+#define TOKENS 200000U
+
+struct resident {
+	double all, locked; /* KiB */
+};
+
+/* A mapping counts as locked by its flags, or by its name: memfd_secret's pages can't be swapped whatever these say. */
+static struct resident resident_of(pid_t pid)
+{
+	struct resident r = { 0 };
+	double rss = 0;
+	bool secret = false;
+	char path[64], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		give_up("%s can't be read", path);
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "secretmem"))
+			secret = true;
+		if (sscanf(line, "Rss: %lf", &rss) == 1)
+			r.all += rss;
+		if (strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		if (secret || strstr(line, " lo"))
+			r.locked += rss;
+		secret = false;
+	}
+	fclose(f);
+	return r;
+}
+
+static int64_t status_number(const struct test_agent *agent, const char *name)
+{
+	_cleanup_close_ int fd = test_agent_connect(agent);
+	char buf[8192];
+
+	if (fd < 0 || test_ask(fd, "GetStatus", "{}", buf, sizeof(buf)) < 0)
+		give_up("GetStatus failed");
+	return test_member_number(buf, name);
+}
+
+int main(void)
+{
+	struct test_agent agent;
+	struct resident before;
+	int64_t empty;
+	size_t n;
+
+	if (test_agent_init(&agent, &(struct test_agent_options){ .under = getenv("BENCH_DIR"),
+								   .settings = "MaxTokensPerUser=3000000" }) < 0)
+		give_up("no agent");
+	before = resident_of(agent.pid);
+	empty = status_number(&agent, "lockedBytes");
+	report_value("an idle agent, resident beside locked memory", (before.all - before.locked) / 1024, "MiB",
+		     AT_MOST, 4);
+	report_value("  locked memory of an empty one", before.locked / 1024, "MiB", NO_BOUND, 0);
+
+	n = issue_many(&agent, 64, 4, UINT64_MAX, TOKENS, NULL);
+	report_value("locked bytes for a token (16-byte name, one scope)",
+		     (double)(status_number(&agent, "lockedBytes") - empty) / (double)n, "bytes", AT_MOST, 160);
+	report_value("  resident beside locked memory with 200,000 tokens",
+		     (resident_of(agent.pid).all - resident_of(agent.pid).locked) / 1024, "MiB", NO_BOUND, 0);
+	test_agent_done(&agent);
+	return EXIT_SUCCESS;
+}
