@@ -1,0 +1,104 @@
+/*
+ * protocol/client-memory.c
+ *
+ * Pages of their own, not the heap: locks and MADV_DONTDUMP work on pages, and the library can't
+ * say what else of the program's shares one. Locked on fault, so that a large buffer costs what is
+ * touched of it. A child sees zeros rather than nothing, so that a pointer that it holds is no
+ * crash.
+ *
+ * Invariant: in every chunk all bytes from used[] on are zero.
+ */
+#include "protocol/client-memory.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <sys/mman.h>
+
+enum { PAGE = 4096, CHUNK_MIN = PAGE };
+
+int locked_map(struct locked *ret, size_t size)
+{
+	void *p;
+
+	size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	/* Each as far as this kernel and this program's limits allow. */
+	(void)madvise(p, size, MADV_DONTDUMP);
+	(void)madvise(p, size, MADV_WIPEONFORK);
+	(void)mlock2(p, size, MLOCK_ONFAULT);
+	*ret = (struct locked){ p, size };
+	return 0;
+}
+
+void locked_unmap(struct locked *l, size_t used)
+{
+	if (!l->p)
+		return;
+	explicit_bzero(l->p, used);
+	munmap(l->p, l->size);
+	*l = (struct locked){ NULL, 0 };
+}
+
+static int add_chunk(struct client_arena *arena, size_t n)
+{
+	size_t size = CHUNK_MIN;
+	int r;
+
+	if (arena->n == ARRAY_SIZE(arena->chunk))
+		return -ENOMEM;
+	if (arena->n > 0)
+		size = arena->chunk[arena->n - 1].size * 2;
+	r = locked_map(&arena->chunk[arena->n], n > size ? n : size);
+	if (r < 0)
+		return r;
+	arena->used[arena->n++] = 0;
+	return 0;
+}
+
+void *client_arena_get(struct client_arena *arena, size_t n)
+{
+	size_t *used;
+	char *p;
+
+	n = (n + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	if (arena->n == 0 || arena->chunk[arena->n - 1].size - arena->used[arena->n - 1] < n)
+		if (add_chunk(arena, n) < 0)
+			return NULL;
+	used = &arena->used[arena->n - 1];
+	p = arena->chunk[arena->n - 1].p + *used;
+	*used += n;
+	return p;
+}
+
+char *client_arena_text(struct client_arena *arena, struct span text)
+{
+	char *p = client_arena_get(arena, text.n + 1);
+
+	if (p && text.n > 0)
+		memcpy(p, text.p, text.n);
+	return p;
+}
+
+static void drop_chunks(struct client_arena *arena, unsigned keep)
+{
+	while (arena->n > keep) {
+		arena->n--;
+		locked_unmap(&arena->chunk[arena->n], arena->used[arena->n]);
+	}
+}
+
+void client_arena_reset(struct client_arena *arena)
+{
+	drop_chunks(arena, 1);
+	if (arena->n == 0)
+		return;
+	explicit_bzero(arena->chunk[0].p, arena->used[0]);
+	arena->used[0] = 0;
+}
+
+void client_arena_done(struct client_arena *arena)
+{
+	drop_chunks(arena, 0);
+}
