@@ -1,0 +1,399 @@
+/*
+ * protocol/client.c
+ *
+ * One call at a time on one connection. Whatever goes wrong on the way closes the connection, so
+ * that a reply can never be taken for the answer to another call than its own; the next call
+ * connects anew.
+ *
+ * Invariant: between calls a connection that is open owes nothing. What nevertheless stands there
+ * when the next call begins proves that the other end is confused, or gone, and that connection is
+ * not used.
+ */
+#include "protocol/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "protocol/client-connect.h"
+#include "protocol/reply-read.h"
+
+enum { BUFFER_MIN = 4096 /* most calls */ };
+
+/* A call, to be sent once or twice. */
+struct outgoing {
+	const char *method; /* with params; else: */
+	struct span any_method;
+	const struct param *params;
+	struct span parameters;
+	int fd;
+};
+
+/* ---- out ---- */
+
+static void wipe_out(struct jeton *jeton)
+{
+	if (jeton->out_n > 0)
+		explicit_bzero(jeton->out.p, jeton->out_n);
+	jeton->out_n = 0;
+}
+
+static int grow_out(struct jeton *jeton, size_t used)
+{
+	struct locked larger;
+	size_t size = jeton->out.p ? jeton->out.size * 4 : BUFFER_MIN;
+	int r;
+
+	if (jeton->out.size >= FRAME_BUF_MAX)
+		return -EMSGSIZE;
+	r = locked_map(&larger, size < FRAME_BUF_MAX ? size : FRAME_BUF_MAX);
+	if (r < 0)
+		return r;
+	locked_unmap(&jeton->out, used);
+	jeton->out = larger;
+	return 0;
+}
+
+static void write_call(struct json_writer *w, const struct outgoing *call, unsigned flags)
+{
+	if (call->method)
+		call_write(w, call->method, flags & CALL_MORE, call->params);
+	else
+		call_write_json(w, call->any_method, flags & CALL_MORE, call->parameters);
+}
+
+/* Written from its start again where the buffer was too small: rare, and simpler than to move. */
+static int build(struct jeton *jeton, const struct outgoing *call)
+{
+	struct json_writer w = { 0 };
+	int r;
+
+	do {
+		if (!jeton->out.p || w.overflow) {
+			r = grow_out(jeton, w.n);
+			if (r < 0)
+				return r;
+		}
+		json_writer_init(&w, jeton->out.p,
+				 jeton->out.size < FRAME_BUF_MAX ? jeton->out.size : FRAME_BUF_MAX);
+		write_call(&w, call, jeton->flags);
+		jeton->out_n = w.n;
+	} while (w.overflow);
+	return 0;
+}
+
+static ssize_t send_some(int fd, const char *p, size_t n, int passed)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)p, n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (passed >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &passed, sizeof(int));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* *ret_sent: how much went out, which is 0 or more on failure too. */
+static int send_all(struct jeton *jeton, int passed, int64_t deadline, size_t *ret_sent)
+{
+	int r;
+
+	*ret_sent = 0;
+	while (*ret_sent < jeton->out_n) {
+		ssize_t n = send_some(jeton->fd, jeton->out.p + *ret_sent, jeton->out_n - *ret_sent,
+				      *ret_sent == 0 ? passed : -1);
+
+		if (n >= 0) {
+			*ret_sent += (size_t)n;
+			continue;
+		}
+		if (errno == EPIPE || errno == ECONNRESET)
+			return -ECONNRESET;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return -errno;
+		r = client_wait(jeton->fd, POLLOUT, deadline);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- in ---- */
+
+static int grow_in(struct jeton *jeton)
+{
+	struct locked larger, old = jeton->in;
+	size_t size = old.size * 4 < FRAME_BUF_MAX ? old.size * 4 : FRAME_BUF_MAX;
+	int r;
+
+	if (old.size >= FRAME_BUF_MAX)
+		return -EBADMSG;
+	r = locked_map(&larger, size);
+	if (r < 0)
+		return r;
+	frame_move(&jeton->frame, larger.p, larger.size);
+	jeton->in = larger;
+	locked_unmap(&old, old.size);
+	return 0;
+}
+
+/*
+ * Takes the descriptor that came; the room for them holds one, so that a second one sets
+ * MSG_CTRUNC.
+ */
+static void take_fd(struct jeton *jeton, struct msghdr *m)
+{
+	struct cmsghdr *c = m->msg_controllen > 0 ? CMSG_FIRSTHDR(m) : NULL;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len < CMSG_LEN(sizeof(int)))
+		return;
+	client_drop_fd(jeton);
+	memcpy(&jeton->reply_fd, CMSG_DATA(c), sizeof(int));
+}
+
+/* Receives once. Returns 0, also where nothing was there after all, or a negative errno. */
+static int receive_some(struct jeton *jeton, char *room, size_t n)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { room, n };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t got;
+
+	if (jeton->flags & CALL_WANTS_FD && jeton->reply_fd < 0) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_LEN(sizeof(int));
+	}
+	got = recvmsg(jeton->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	take_fd(jeton, &m);
+	/* Descriptors that nobody asked for: the kernel has closed them, and this is no agent. */
+	if (m.msg_flags & MSG_CTRUNC)
+		return -EBADMSG;
+	if (got == 0)
+		return -ECONNRESET;
+	frame_received(&jeton->frame, (size_t)got);
+	return 0;
+}
+
+static int receive_message(struct jeton *jeton, int64_t deadline, struct span *ret_message)
+{
+	for (;;) {
+		char *room;
+		size_t n;
+		int r = frame_next(&jeton->frame, ret_message);
+
+		if (r != 0)
+			return r < 0 ? -EBADMSG : 0;
+		n = frame_room(&jeton->frame, &room);
+		if (n == 0) {
+			r = grow_in(jeton);
+		} else {
+			r = client_wait(jeton->fd, POLLIN, deadline);
+			if (r == 0)
+				r = receive_some(jeton, room, n);
+		}
+		if (r < 0)
+			return r;
+	}
+}
+
+/*
+ * Large, and touched only as far as a message has keys: so it is mapped, once. It holds no values.
+ */
+static int need_scratch(struct jeton *jeton)
+{
+	struct json_scratch *scratch;
+
+	if (jeton->scratch)
+		return 0;
+	scratch = mmap(NULL, sizeof(*scratch), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (scratch == MAP_FAILED)
+		return -ENOMEM;
+	jeton->scratch = scratch;
+	return 0;
+}
+
+static int read_error(struct jeton *jeton, const struct reply_top *top)
+{
+	char *dst = client_arena_get(&jeton->arena, top->error.raw.n);
+	struct span name;
+
+	if (!dst)
+		return -ENOMEM;
+	if (json_string(top->error, dst, top->error.raw.n - 1, &name) < 0)
+		return -EBADMSG;
+	memmove(dst, name.p, name.n);
+	dst[name.n] = '\0';
+	jeton->reply.error = (struct span){ dst, name.n };
+	return client_error_read(jeton, dst, jeton->parameters);
+}
+
+static int read_reply(struct jeton *jeton, struct span message)
+{
+	struct reply_top top;
+	int r = need_scratch(jeton);
+
+	if (r < 0)
+		return r;
+	if (json_check(message, jeton->scratch) != JSON_OK)
+		return -EBADMSG;
+	r = reply_read_top(message, &top);
+	if (r < 0)
+		return r;
+	if (top.continues && !(jeton->flags & CALL_MORE))
+		return -EBADMSG;
+	jeton->parameters = top.parameters.raw.p ? top.parameters : json_root(SPAN("{}"));
+	jeton->reply.parameters = jeton->parameters.raw;
+	jeton->reply.continues = top.continues;
+	return top.error.raw.p ? read_error(jeton, &top) : 0;
+}
+
+static int receive_reply(struct jeton *jeton, int64_t deadline)
+{
+	struct span message;
+	int r = receive_message(jeton, deadline, &message);
+
+	return r < 0 ? r : read_reply(jeton, message);
+}
+
+/* ---- calls ---- */
+
+/* What the last call gave ends. */
+static void forget(struct jeton *jeton)
+{
+	jeton->reply = (struct raw_reply){ .parameters = SPAN_NONE };
+	client_drop_fd(jeton);
+	client_arena_reset(&jeton->arena);
+	if (jeton->in.p)
+		frame_wipe(&jeton->frame);
+}
+
+int client_begin(struct jeton *jeton)
+{
+	if (jeton->pid != getpid())
+		return client_note(jeton, -ECHILD);
+	if (jeton->in_callback || jeton->watching)
+		return client_note(jeton, -EBUSY);
+	forget(jeton);
+	jeton->method = SPAN_NONE;
+	jeton->flags = 0;
+	return client_note(jeton, 0);
+}
+
+/* Sends the message and takes its reply, once. *ret_sent: some of it went out. */
+static int exchange(struct jeton *jeton, int passed, int64_t deadline, bool *ret_sent)
+{
+	size_t sent = 0;
+	int r = client_connect(jeton, client_rest_ms(deadline));
+
+	*ret_sent = false;
+	if (r == 0 && jeton->flags & CALL_SECRET)
+		r = client_agent_trusted(jeton);
+	if (r != 0)
+		return r;
+	r = send_all(jeton, passed, deadline, &sent);
+	*ret_sent = sent > 0;
+	return r < 0 ? r : receive_reply(jeton, deadline);
+}
+
+/*
+ * A connection kept from an earlier call may have died with the agent it led to: once, try the
+ * next.
+ */
+static int exchange_or_repeat(struct jeton *jeton, int passed)
+{
+	int64_t deadline = client_deadline(jeton->timeout_ms);
+	bool was_kept, sent;
+	int r;
+
+	if (jeton->fd >= 0 && !client_is_quiet(jeton))
+		client_close(jeton);
+	was_kept = jeton->fd >= 0;
+	r = exchange(jeton, passed, deadline, &sent);
+	if (r == -ECONNRESET && was_kept && (!sent || jeton->flags & CALL_REPEATABLE)) {
+		client_close(jeton);
+		r = exchange(jeton, passed, deadline, &sent);
+	}
+	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+static int call(struct jeton *jeton, const struct outgoing *out, unsigned flags)
+{
+	int r;
+
+	jeton->flags = flags;
+	r = build(jeton, out);
+	if (r == 0)
+		r = exchange_or_repeat(jeton, out->fd);
+	wipe_out(jeton);
+	return r == 0 ? 0 : client_done(jeton, r);
+}
+
+int client_call(struct jeton *jeton, const char *method, unsigned flags,
+		const struct param params[], int fd)
+{
+	const struct outgoing out = { .method = method, .params = params, .fd = fd };
+	const char *bad;
+	int r = client_begin(jeton);
+
+	if (r < 0)
+		return r;
+	jeton->method = span_of(method);
+	if (params_check(params, &bad) < 0)
+		return client_note_invalid(jeton, bad);
+	return call(jeton, &out, flags);
+}
+
+int client_call_json(struct jeton *jeton, struct span method, unsigned flags,
+		     struct span parameters)
+{
+	const struct outgoing out = { .any_method = method, .parameters = parameters, .fd = -1 };
+	int r = client_begin(jeton);
+
+	if (r < 0)
+		return r;
+	jeton->method = method;
+	r = need_scratch(jeton);
+	if (r < 0)
+		return client_note(jeton, r);
+	if (parameters.n > 0 && json_check(parameters, jeton->scratch) != JSON_OK)
+		return client_note_invalid(jeton, "parameters");
+	return call(jeton, &out, flags);
+}
+
+int client_next(struct jeton *jeton, int timeout_ms)
+{
+	int r;
+
+	forget(jeton);
+	/* Where the wait ends without a reply, the next one is still to come. */
+	jeton->reply.continues = true;
+	r = receive_reply(jeton, client_deadline(timeout_ms));
+	return r == 0 || r == -EAGAIN ? r : client_done(jeton, r);
+}
+
+int client_done(struct jeton *jeton, int result)
+{
+	client_note(jeton, result);
+	if (result < 0 || jeton->reply.continues)
+		client_close(jeton);
+	return result;
+}
