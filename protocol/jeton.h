@@ -84,9 +84,7 @@ enum jeton_error {
 
 	/* An error that this version does not know: error_info's name has it. */
 	JETON_ERROR_OTHER = 1,
-	/*
-	 * The socket is served by another user than root, `jeton` or the caller: nothing was sent.
-	 */
+	/* The socket is served by neither root, `jeton` nor the caller: nothing was sent. */
 	JETON_ERROR_UNTRUSTED_AGENT = 2,
 
 	/* Not a token, not one of this agent's, or never issued. */
@@ -233,8 +231,7 @@ struct jeton_credential {
 
 /* What Fetch gave. */
 struct jeton_value {
-	const void *
-		bytes; /* n of them, and a NUL after the last; NULL where the value came as a descriptor */
+	const void *bytes; /* n of them, and a NUL after them; NULL where they came as a descriptor */
 	size_t n;
 	bool is_data;	      /* it was put in as bytes, not as text */
 	int64_t revision;     /* UNSET: minted */
@@ -284,8 +281,7 @@ struct jeton_status {
  */
 struct jeton_error_info {
 	int code; /* what the call returned */
-	const char *
-		name; /* the agent's error, such as "io.jeton.Agent.TokenExpired"; NULL for local errors */
+	const char *name;    /* such as "io.jeton.Agent.TokenExpired"; NULL for local errors */
 	const char *message; /* as jeton_error_message() */
 	const char *id;
 	const char *scope;
