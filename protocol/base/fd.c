@@ -7,16 +7,10 @@ int fd_write_all(int fd, const void *data, size_t n)
 {
 	const char *p = data;
 
-	while (n > 0) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0) {
-			if (errno == EINTR)
-				continue;
+	for (ssize_t done; n > 0; p += done, n -= (size_t)done) {
+		done = TEMP_FAILURE_RETRY(write(fd, p, n));
+		if (done < 0)
 			return -errno;
-		}
-		p += done;
-		n -= (size_t)done;
 	}
 	return 0;
 }
@@ -26,17 +20,10 @@ ssize_t fd_read_all(int fd, void *buf, size_t size)
 	char *p = buf;
 	size_t n = 0;
 
-	while (n < size) {
-		ssize_t got = read(fd, p + n, size - n);
-
-		if (got == 0)
-			break;
-		if (got < 0) {
-			if (errno == EINTR)
-				continue;
+	for (ssize_t got = 1; n < size && got > 0; n += (size_t)got) {
+		got = TEMP_FAILURE_RETRY(read(fd, p + n, size - n));
+		if (got < 0)
 			return -errno;
-		}
-		n += (size_t)got;
 	}
 	return (ssize_t)n;
 }

@@ -12,20 +12,14 @@
  */
 int parse_u64(struct span text, uint64_t max, uint64_t *ret) MUST_USE;
 
-/* A number of 0 or more, to the billionth. */
-struct decimal {
-	uint64_t whole;
-	uint32_t billionths;
-};
-
 /*
- * Reads "12", "1.5" or ".5" at *p and moves *p past it; what is finer than a billionth is dropped.
- * Returns 0; -EINVAL (no number); or -ERANGE (over 2^64 - 1).
+ * Reads "12", "1.5" or ".5" at *p, in billionths (what is finer is dropped), and moves *p past it.
+ * Returns 0; -EINVAL (no number); or -ERANGE (the number is over 2^64 - 1).
  */
-int decimal_read(const char **p, struct decimal *ret) MUST_USE;
+int parse_decimal(const char **p, unsigned __int128 *ret) MUST_USE;
 
-/* number times unit, rounded down. Returns 0, or -ERANGE (over 2^64 - 1). */
-int decimal_times(struct decimal number, uint64_t unit, uint64_t *ret) MUST_USE;
+/* So many billionths of unit, rounded down. Returns 0, or -ERANGE (over 2^64 - 1). */
+int decimal_times(unsigned __int128 billionths, uint64_t unit, uint64_t *ret) MUST_USE;
 
 /*
  * "4096", "64K", "1.5G": units B K M G T P E, powers of 1024 as in systemd, with spaces before
@@ -33,15 +27,12 @@ int decimal_times(struct decimal number, uint64_t unit, uint64_t *ret) MUST_USE;
  */
 int parse_size(const char *text, uint64_t *ret_bytes) MUST_USE;
 
-/*
- * "yes", "y", "true", "t", "on", "1" / "no", "n", "false", "f", "off", "0", any case, as in systemd.
- * Returns 1, 0 or -EINVAL.
- */
+/* "yes", "true", "on", "1" / "no", "false", "off", "0", in any case. Returns 1, 0 or -EINVAL. */
 int parse_bool(const char *text) MUST_USE;
 
 /*
- * Reads the first character of text. Returns how many bytes it takes, 1 to 4, with its number in
- * *ret; or 0 where there is none, or not in UTF-8's shortest form, or a surrogate, or over U+10FFFF.
+ * Reads the first character of text, strictly. Returns how many bytes it takes, with its number in
+ * *ret; or 0 where there is none, or not in the shortest form, or a surrogate, or over U+10FFFF.
  */
 size_t utf8_decode(struct span text, uint32_t *ret) MUST_USE;
 
