@@ -1,17 +1,21 @@
 /*
- * protocol/scope.c - scopes are walked as they are written, name by name, and never copied. What the header
- * calls valid is relied on.
+ * protocol/scope.c - scopes are walked as they are written, name by name, and never copied. What
+ * the header calls valid is relied on.
  *
- * Within: put names that nobody ever wrote for the stars of the inner scope, and 0, 1, 2 … of them for its
- * double star. Only a star matches such a name, so an outer scope that stands for one of these instances
- * stands for all of that length; and an instance that none stands for is what they lack. Each outer
- * scope stands for those of one length, or from one length on: so it takes one walk for each.
+ * Within: put names that nobody ever wrote for the stars of the inner scope, and 0, 1, 2 … of them
+ * for its double star. Only a star matches such a name, so an outer scope that stands for one of
+ * these instances stands for all of that length; and an instance that none stands for is what they
+ * lack. Each outer scope stands for those of one length, or from one length on: so it takes one
+ * walk for each.
  */
 #include "protocol/scope.h"
 
 #include <assert.h>
 
-/* A valid scope taken apart: the names of its path less the double star, of which there may be none. */
+/*
+ * A valid scope taken apart: the names of its path less the double star, of which there may be
+ * none.
+ */
 struct path {
 	const char *p;
 	const char *end;
@@ -74,19 +78,19 @@ static bool part_is_valid(struct span part, bool stars)
 
 static bool scope_is_valid(struct span text, bool stars)
 {
-	const char *p = text.p, *colon, *slash;
+	const char *p = text.p, *end = p + text.n, *colon, *slash;
+	struct span last;
 
 	if (text.n == 0 || text.n > SCOPE_MAX)
 		return false;
+	/* The first colon; if there is another, it is in the action, where none may be. */
 	colon = memchr(p, ':', text.n);
-	if (!colon || !part_is_valid(path_of(text).action, stars))
+	if (!colon || !part_is_valid((struct span){ colon + 1, (size_t)(end - colon - 1) }, stars))
 		return false;
 	for (; (slash = memchr(p, '/', (size_t)(colon - p))); p = slash + 1)
 		if (!part_is_valid((struct span){ p, (size_t)(slash - p) }, stars))
 			return false;
-
-	struct span last = { p, (size_t)(colon - p) };
-
+	last = (struct span){ p, (size_t)(colon - p) };
 	return part_is_valid(last, stars) || (stars && span_is(last, "**"));
 }
 
@@ -106,8 +110,9 @@ static bool covers(struct span outer, struct span inner)
 }
 
 /*
- * Whether outer stands for all that inner does with *ret_tail names for inner's double star, and where
- * outer has one of its own, also with any more of them. With no double star in inner *ret_tail is 0.
+ * Whether outer stands for all that inner does with *ret_tail names for inner's double star, and
+ * where outer has one of its own, also with any more of them. With no double star in inner
+ * *ret_tail is 0.
  */
 static bool stands_for(struct path outer, struct path inner, size_t *ret_tail)
 {
@@ -142,7 +147,10 @@ bool scope_matches(struct span pattern, struct span plain)
 bool scope_is_within(struct span inner, const struct span outer[], size_t n)
 {
 	struct path path = path_of(inner);
-	/* Lengths of the inner's tail that are covered: these, a bit each, and all from `endless` on. */
+	/*
+	 * Lengths of the inner's tail that are covered: these, a bit each, and all from `endless`
+	 * on.
+	 */
 	uint64_t lengths = 0;
 	size_t endless = SIZE_MAX;
 
@@ -193,7 +201,10 @@ static bool common(struct span a, struct span b, struct span *ret)
 	return true;
 }
 
-/* The next name of both paths; where one has ended, the other's, if the tail of the ended one takes it. */
+/*
+ * The next name of both paths; where one has ended, the other's, if the tail of the ended one takes
+ * it.
+ */
 static bool common_name(struct path *a, struct path *b, struct span *ret, bool *ret_end)
 {
 	struct span name_a, name_b;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <check.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "protocol/base/cleanup.h"
@@ -34,6 +35,15 @@ static inline int unit_run(const char *name, const TTest *const tests[], size_t 
                                                                                                    \
 		return unit_run(name, tests, ARRAY_SIZE(tests));                                   \
 	}
+
+/*
+ * ck_assert_msg for long loops: Check notes each of its own asserts, held or not, with a system call.
+ */
+#define UNIT_CHECK(held, ...)                                                                      \
+	do {                                                                                       \
+		if (!(held))                                                                       \
+			ck_abort_msg(__VA_ARGS__);                                                 \
+	} while (0)
 
 /* A small generator of numbers, the same in each run, so that a failure can be repeated. */
 static inline uint64_t unit_random(uint64_t *state)
