@@ -1,8 +1,10 @@
 /*
- * protocol/frame.c - one buffer: [given out | pending | room], and a mark of how far it was ever written.
+ * protocol/frame.c - one buffer: [given out | pending | room], and a mark of how far it was ever
+ * written.
  *
- * An unfinished message is moved to the front once at most, since afterwards it starts there, and the scan
- * for its NUL goes on where it stopped: a peer that sends byte by byte costs no more than one that doesn't.
+ * An unfinished message is moved to the front once at most, since afterwards it starts there, and
+ * the scan for its NUL goes on where it stopped: a peer that sends byte by byte costs no more than
+ * one that doesn't.
  */
 #include "protocol/frame.h"
 

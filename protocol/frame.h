@@ -1,9 +1,9 @@
 /*
- * protocol/frame.h - cuts what a connection receives into messages. Bytes in, spans out: no sockets,
- * no JSON.
+ * protocol/frame.h - cuts what a connection receives into messages. Bytes in, spans out: no
+ * sockets, no JSON.
  *
- * The buffer is lent by the caller, who may replace it by a larger one (frame_move). Each byte is looked at
- * once, however the bytes arrive.
+ * The buffer is lent by the caller, who may replace it by a larger one (frame_move). Each byte is
+ * looked at once, however the bytes arrive.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ void frame_init(struct frame *f, char *buf, size_t size);
 
 /*
  * Makes room to receive into: *ret_room. It ends the life of every span that frame_next() gave.
- * Returns the number of bytes; 0 where the buffer is full of what was not yet given out (if frame_next()
- * found none, one unfinished message): frame_move() then helps, up to FRAME_BUF_MAX.
+ * Returns the number of bytes; 0 where the buffer is full of what was not yet given out (if
+ * frame_next() found none, one unfinished message): frame_move() then helps, up to FRAME_BUF_MAX.
  */
 size_t frame_room(struct frame *f, char **ret_room);
 
@@ -45,14 +45,22 @@ void frame_received(struct frame *f, size_t n);
  */
 int frame_next(struct frame *f, struct span *ret_message) MUST_USE;
 
-/* Puts back the message that frame_next() gave last, while its span still lives: it will be given again. */
+/*
+ * Puts back the message that frame_next() gave last, while its span still lives: it will be given
+ * again.
+ */
 void frame_put_back(struct frame *f, struct span message);
 
 /* Bytes received and not yet given out. */
 size_t frame_pending(const struct frame *f);
 
-/* Copies what is pending to another buffer of `size` bytes (at least frame_pending()) and wipes the old one. */
+/*
+ * Copies what is pending to another buffer of `size` bytes (at least frame_pending()) and wipes the
+ * old one.
+ */
 void frame_move(struct frame *f, char *buf, size_t size);
 
-/* Overwrites all that was ever received and is no longer pending. It ends the life of spans given. */
+/*
+ * Overwrites all that was ever received and is no longer pending. It ends the life of spans given.
+ */
 void frame_wipe(struct frame *f);

@@ -1,11 +1,13 @@
 /*
- * protocol/json-check.c - the judge. One pass, no recursion: a value is a scalar, or opens a container, and
- * after each scalar the containers that end there are closed until the next value stands at hand.
+ * protocol/json-check.c - the judge. One pass, no recursion: a value is a scalar, or opens a
+ * container, and after each scalar the containers that end there are closed until the next value
+ * stands at hand.
  *
- * Keys. While an object is open, its keys lie behind those of the objects round it in scratch->keys; at its
- * end they are compared, pairwise where they are few, and sorted first where they are many: there is no hash
- * whose collisions could be provoked. An entry's high bits are the start of the key's text and its length,
- * so that most comparisons are of integers; the low bits say where it stands.
+ * Keys. While an object is open, its keys lie behind those of the objects round it in
+ * scratch->keys; at its end they are compared, pairwise where they are few, and sorted first where
+ * they are many: there is no hash whose collisions could be provoked. An entry's high bits are the
+ * start of the key's text and its length, so that most comparisons are of integers; the low bits
+ * say where it stands.
  */
 #include "protocol/json.h"
 
@@ -31,7 +33,9 @@ struct checker {
 	uint64_t *keys;
 	size_t n_keys;
 	unsigned depth;
-	/* Of each open container: where its keys begin, and whether it is an array, which has none. */
+	/*
+	 * Of each open container: where its keys begin, and whether it is an array, which has none.
+	 */
 	struct {
 		size_t first_key;
 		char closing;

@@ -1,6 +1,6 @@
 /*
- * protocol/json-read.c - walks text that json_check() took. That it is JSON is known, so nothing is judged
- * again: a value ends where its brackets or quotes do.
+ * protocol/json-read.c - walks text that json_check() took. That it is JSON is known, so nothing is
+ * judged again: a value ends where its brackets or quotes do.
  */
 #include "protocol/json.h"
 
@@ -100,7 +100,8 @@ bool json_next_element(struct json_iter *it, struct json_value *ret_value)
 	return true;
 }
 
-bool json_next_member(struct json_iter *it, struct json_value *ret_key, struct json_value *ret_value)
+bool json_next_member(struct json_iter *it, struct json_value *ret_key,
+		      struct json_value *ret_value)
 {
 	return json_next_element(it, ret_key) && json_next_element(it, ret_value);
 }
@@ -117,7 +118,9 @@ static uint32_t hex4(const char *p)
 /* Puts a character's UTF-8, its last byte first. */
 static void put_backwards(struct json_bytes *b, uint32_t code)
 {
-	/* What fits the first byte of 1, 2, 3, 4 bytes, and the bits that say how many there are. */
+	/*
+	 * What fits the first byte of 1, 2, 3, 4 bytes, and the bits that say how many there are.
+	 */
 	static const unsigned char room[] = { 0x80, 0x20, 0x10, 0x08 };
 	static const unsigned char lead[] = { 0x00, 0xc0, 0xe0, 0xf0 };
 

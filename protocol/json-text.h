@@ -1,4 +1,4 @@
-/* protocol/json-text.h - the text of strings, looked at fast; shared by the json-*.c files alone. */
+/* protocol/json-text.h - the text of strings, looked at fast, for the json-*.c files alone. */
 #pragma once
 
 #include <endian.h>
@@ -8,8 +8,8 @@
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
 
 /*
- * The first byte in [p, end) that may not stand in a JSON string as it is (a quote, a backslash, a control
- * character) or is not ASCII; or end.
+ * The first byte in [p, end) that may not stand in a JSON string as it is (a quote, a backslash, a
+ * control character) or is not ASCII; or end.
  */
 static inline const char *json_plain_end(const char *p, const char *end)
 {
@@ -19,7 +19,7 @@ static inline const char *json_plain_end(const char *p, const char *end)
 		memcpy(&word, p, sizeof(word));
 		word = le64toh(word);
 		low = word & EACH_BYTE(0x7f);
-		/* A byte's high bit is set where it is no control character, no quote, no backslash. */
+		/* A byte's high bit: it is no control character, no quote, no backslash. */
 		plain = (low + EACH_BYTE(0x80 - ' ')) & ((low ^ EACH_BYTE('"')) + EACH_BYTE(0x7f)) &
 			((low ^ EACH_BYTE('\\')) + EACH_BYTE(0x7f));
 		odd = (~plain | word) & EACH_BYTE(0x80);
@@ -31,9 +31,9 @@ static inline const char *json_plain_end(const char *p, const char *end)
 	return p;
 }
 
-/* The decoded text of a string in checked JSON, byte by byte: { .p = what follows the opening quote }. */
+/* The decoded text of a string in checked JSON, byte by byte. */
 struct json_bytes {
-	const char *p;
+	const char *p; /* at first, what follows the opening quote */
 	/* What is left of the last escape, the last byte first. */
 	unsigned char left[4];
 	unsigned n_left;

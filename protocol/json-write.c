@@ -1,6 +1,6 @@
 /*
- * protocol/json-write.c - straight into the caller's buffer. A piece is written whole or not at all, and
- * after the first that did not fit none is: callers look at `overflow` once, at the end.
+ * protocol/json-write.c - straight into the caller's buffer. A piece is written whole or not at
+ * all, and after the first that did not fit none is: callers look at `overflow` once, at the end.
  */
 #include "protocol/json.h"
 

@@ -1,10 +1,10 @@
 /*
- * protocol/json.h - a strict JSON reader (RFC 8259) that allocates nothing and copies nothing, and a writer
- * into a buffer.
+ * protocol/json.h - a strict JSON reader (RFC 8259) that allocates nothing and copies nothing, and
+ * a writer into a buffer.
  *
- * Reading goes in two steps. json_check() looks at every byte of a text once; it alone judges what is JSON.
- * The rest walks text that json_check() took, and cannot fail but for types. The text is never changed, so
- * it can be walked again.
+ * Reading goes in two steps. json_check() looks at every byte of a text once; it alone judges what
+ * is JSON. The rest walks text that json_check() took, and cannot fail but for types. The text is
+ * never changed, so it can be walked again.
  */
 #pragma once
 
@@ -23,9 +23,9 @@ enum {
 };
 
 /*
- * The memory that json_check() needs beside the text, about 210 KB, of which it touches 8 bytes a key:
- * where each key of the open objects stands, and up to 5 bytes of its start. Nothing of values. It needs no
- * preparation, and means nothing after the call.
+ * The memory that json_check() needs beside the text, about 210 KB, of which it touches 8 bytes a
+ * key: where each key of the open objects stands, and up to 5 bytes of its start. Nothing of
+ * values. It needs no preparation, and means nothing after the call.
  */
 struct json_scratch {
 	uint64_t keys[JSON_KEYS_MAX];
@@ -42,17 +42,25 @@ enum json_error {
 };
 
 /*
- * Judges text, of at most JSON_TEXT_MAX bytes, as one JSON object with white space around it. What is wrong
- * first is what it says, but that a key twice is seen at the end of its object, and JSON_NOT_OBJECT
- * at the end of all. Time is linear in the length (n log n in the number of keys an object has); the stack
- * does not grow with depth.
+ * Judges text, of at most JSON_TEXT_MAX bytes, as one JSON object with white space around it. What
+ * is wrong first is what it says, but that a key twice is seen at the end of its object, and
+ * JSON_NOT_OBJECT at the end of all. Time is linear in the length (n log n in the number of keys an
+ * object has); the stack does not grow with depth.
  */
 enum json_error json_check(struct span text, struct json_scratch *scratch) MUST_USE;
 
 /* For people: "a key stands twice in one object". A constant; never NULL. */
 const char *json_error_text(enum json_error error);
 
-enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+	JSON_NULL,
+	JSON_FALSE,
+	JSON_TRUE,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT,
+};
 
 /* A value within checked text. raw spans all of it: quotes, brackets. */
 struct json_value {
@@ -73,7 +81,8 @@ struct json_value json_root(struct span text);
 struct json_iter json_iter(struct json_value value);
 
 /* The next member or element; *ret_key is a JSON_STRING. Returns false at the end. */
-bool json_next_member(struct json_iter *it, struct json_value *ret_key, struct json_value *ret_value);
+bool json_next_member(struct json_iter *it, struct json_value *ret_key,
+		      struct json_value *ret_value);
 bool json_next_element(struct json_iter *it, struct json_value *ret_value);
 
 /* Whether a JSON_STRING spells text, escapes considered. */
@@ -83,23 +92,23 @@ bool json_string_is(struct json_value string, const char *text);
 bool json_member(struct json_value object, const char *key, struct json_value *ret);
 
 /*
- * The text of a JSON_STRING. Where it has no escapes *ret is within it; else it is decoded to dst, of
- * `size` bytes, and *ret is there. A decoded text is never longer than its raw form. Returns 0, or -ENOBUFS
- * where the decoded text is longer than size; dst may then hold a part of it.
+ * The text of a JSON_STRING. Where it has no escapes *ret is within it; else it is decoded to dst,
+ * of `size` bytes, and *ret is there. A decoded text is never longer than its raw form. Returns 0,
+ * or -ENOBUFS where the decoded text is longer than size; dst may then hold a part of it.
  */
 int json_string(struct json_value string, char *dst, size_t size, struct span *ret) MUST_USE;
 
 /*
- * A JSON_NUMBER as a 64-bit integer. Returns 0; or -EINVAL where it is written with a fraction or an
- * exponent or as "-0"; or -ERANGE: nothing is rounded.
+ * A JSON_NUMBER as a 64-bit integer. Returns 0; or -EINVAL where it is written with a fraction or
+ * an exponent or as "-0"; or -ERANGE: nothing is rounded.
  */
 int json_int(struct json_value number, int64_t *ret) MUST_USE;
 
 /*
- * Writes JSON into a buffer that it does not own. Once something did not fit, `overflow` is set and nothing
- * more is written; what stands there until then, `n` bytes, is as it was. Commas are set by the writer: keys
- * and values call for one where one belongs. That keys and values take turns and brackets match is the
- * caller's part.
+ * Writes JSON into a buffer that it does not own. Once something did not fit, `overflow` is set and
+ * nothing more is written; what stands there until then, `n` bytes, is as it was. Commas are set by
+ * the writer: keys and values call for one where one belongs. That keys and values take turns and
+ * brackets match is the caller's part.
  */
 struct json_writer {
 	char *buf;
@@ -129,8 +138,8 @@ void json_put_bool(struct json_writer *w, bool value);
 void json_put_null(struct json_writer *w);
 
 /*
- * Bytes that are no value, such as the NUL that ends a message: as they are, with no comma before, nor
- * before what comes next.
+ * Bytes that are no value, such as the NUL that ends a message: as they are, with no comma before,
+ * nor before what comes next.
  */
 void json_put_raw(struct json_writer *w, struct span bytes);
 /* A value already in JSON, with the comma it calls for. */

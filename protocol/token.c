@@ -1,8 +1,8 @@
 /*
- * protocol/token.c - a token's text. The digits are in ASCII order, so that texts of one length compare
- * as the numbers do: what is over the largest id or secret is found without decoding it. Nothing here
- * branches on a digit or looks one up, but for the checksum's table, and the work on a text of the right
- * length is the same whatever stands in it.
+ * protocol/token.c - a token's text. The digits are in ASCII order, so that texts of one length
+ * compare as the numbers do: what is over the largest id or secret is found without decoding it.
+ * Nothing here branches on a digit or looks one up, but for the checksum's table, and the work on a
+ * text of the right length is the same whatever stands in it.
  */
 #include "protocol/token.h"
 
@@ -18,8 +18,8 @@ static const char largest_id[] = "LygHa16AHYF";
 static const char largest_secret[] = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1";
 
 /*
- * CRC-32 (IEEE) of four bytes at a time. A table's entry is the sum of its index's bits, each with a
- * constant of its own: that lets the compiler make the tables.
+ * CRC-32 (IEEE) of four bytes at a time. A table's entry is the sum of its index's bits, each with
+ * a constant of its own: that lets the compiler make the tables.
  */
 #define BIT(i, n, sum) ((i) >> (n) & 1 ? (sum) : 0u)
 #define ENTRY(i, a, b, c, d, e, f, g, h)                                                           \
@@ -41,14 +41,14 @@ static const char largest_secret[] = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp
 	}
 
 static const uint32_t crc_table[4][256] = {
-	ENTRIES_256(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832, 0x1db71064, 0x3b6e20c8, 0x76dc4190,
-		    0xedb88320),
-	ENTRIES_256(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08, 0x4ac21251, 0x958424a2, 0xf0794f05,
-		    0x3b83984b),
-	ENTRIES_256(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8, 0x1c26a370, 0x384d46e0, 0x709a8dc0,
-		    0xe1351b80),
-	ENTRIES_256(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef, 0x5019579f, 0xa032af3e, 0x9b14583d,
-		    0xed59b63b),
+	ENTRIES_256(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832,
+		    0x1db71064, 0x3b6e20c8, 0x76dc4190, 0xedb88320),
+	ENTRIES_256(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08,
+		    0x4ac21251, 0x958424a2, 0xf0794f05, 0x3b83984b),
+	ENTRIES_256(0x01c26a37, 0x0384d46e, 0x0709a8dc, 0x0e1351b8,
+		    0x1c26a370, 0x384d46e0, 0x709a8dc0, 0xe1351b80),
+	ENTRIES_256(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef,
+		    0x5019579f, 0xa032af3e, 0x9b14583d, 0xed59b63b),
 };
 
 static uint32_t crc32(const char *p, size_t n)
@@ -79,10 +79,16 @@ static uint64_t digit_value(char c)
 	return u - '0' - (('9' - u) >> 31) * 7 - (('Z' - u) >> 31) * 6;
 }
 
-/* The last `digits` digits of a number of `limbs` 32-bit limbs, the most significant first. Ends the number. */
+/*
+ * The last `digits` digits of a number of `limbs` 32-bit limbs, the most significant first. Ends
+ * the number.
+ */
 static void write_number(uint32_t *limb, size_t limbs, char *dst, size_t digits)
 {
-	/* Five digits a division. Divisors are constants, so that it is a multiplication: always the same time. */
+	/*
+	 * Five digits a division. Divisors are constants, so that it is a multiplication: always
+	 * the same time.
+	 */
 	enum { CHUNK = 5, CHUNK_RADIX = RADIX * RADIX * RADIX * RADIX * RADIX };
 
 	while (digits > 0) {
@@ -112,7 +118,8 @@ static void write_check(const char *text, char dst[static TOKEN_CHECK_LEN])
 	write_number(&crc, 1, dst, TOKEN_CHECK_LEN);
 }
 
-void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN], char dst[static TOKEN_LEN])
+void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
+		char dst[static TOKEN_LEN])
 {
 	uint32_t limbs[TOKEN_RANDOM_LEN / 4];
 
@@ -155,7 +162,9 @@ static uint64_t not_number(const char *text, const char *largest, size_t n)
 	unsigned long long borrow = 0;
 	uint64_t bad = 0;
 
-	/* Words from the end on; the first one overlaps, which does no harm to the order of texts. */
+	/*
+	 * Words from the end on; the first one overlaps, which does no harm to the order of texts.
+	 */
 	for (size_t left = n; left > 0; left = left > 8 ? left - 8 : 0) {
 		size_t at = left > 8 ? left - 8 : 0;
 		unsigned long long out1, out2, rest;
@@ -217,21 +226,25 @@ bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 
 static bool is_word(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
+}
+
+/* Whether no word character stands next to the n bytes at p, within text. */
+static bool is_alone(struct span text, const char *p, size_t n)
+{
+	return (p == text.p || !is_word(p[-1])) && (p + n == text.p + text.n || !is_word(p[n]));
 }
 
 bool token_find(struct span text, struct span *ret_token)
 {
 	const char *p = text.p, *end = p + text.n;
+	struct span secret;
+	uint64_t id;
 
-	while ((p = memmem(p, (size_t)(end - p), PREFIX, PREFIX_LEN)) != NULL) {
-		struct span token = { p, TOKEN_LEN }, secret;
-		size_t left = (size_t)(end - p);
-		uint64_t id;
-
-		if (left >= TOKEN_LEN && (p == text.p || !is_word(p[-1])) &&
-		    (left == TOKEN_LEN || !is_word(p[TOKEN_LEN])) && token_read(token, &id, &secret)) {
-			*ret_token = token;
+	while ((p = memmem(p, (size_t)(end - p), PREFIX, PREFIX_LEN)) && end - p >= TOKEN_LEN) {
+		if (is_alone(text, p, TOKEN_LEN) &&
+		    token_read((struct span){ p, TOKEN_LEN }, &id, &secret)) {
+			*ret_token = (struct span){ p, TOKEN_LEN };
 			return true;
 		}
 		p += PREFIX_LEN;

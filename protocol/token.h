@@ -1,4 +1,4 @@
-/* protocol/token.h - the form of a token's value: made, read, checked and found. No secrets are kept here. */
+/* protocol/token.h - the form of a token's value: made, read, checked and found; nothing is kept. */
 #pragma once
 
 #include <stdint.h>
@@ -23,18 +23,19 @@ void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN]);
 bool token_id_read(struct span text, uint64_t *ret);
 
 /* Writes the value of a token of this id and these 256 random bits (big-endian); no NUL is added. */
-void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN], char dst[static TOKEN_LEN]);
+void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
+		char dst[static TOKEN_LEN]);
 
 /*
- * Whether text has the form of a token, in its one canonical spelling, with the right checksum; then *ret_id is its
- * id and *ret_secret the 43 digits of its secret, within text. Nothing is known of whether it was ever issued.
- * Takes the same time for all texts of the right length and form.
+ * Whether text has the form of a token, in its one canonical spelling, with the right checksum;
+ * then *ret_id is its id and *ret_secret the 43 digits of its secret, within text. Nothing is known
+ * of whether it was ever issued. Takes the same time for all texts of the right length, but for what a good one adds.
  */
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret);
 
 /*
- * Finds the next token by pattern and checksum: *ret_token is within text. A match may stand directly after or before
- * other characters that are no word characters; "xjeton_…" and longer runs of word characters do not match.
- * Returns false where there is none.
+ * Finds the next token by pattern and checksum: *ret_token is within text. A match may stand
+ * directly after or before other characters that are no word characters; "xjeton_…" and longer runs
+ * of word characters do not match. Returns false where there is none.
  */
 bool token_find(struct span text, struct span *ret_token);
