@@ -27,7 +27,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-bench demo run check bench lint format install clean
+.PHONY: all tests benches help deps deps-bench demo run check bench lint format install clean
 say = @$(if $(V),,printf '  %-6s %s\n' '$(1)' '$(@:$(B)/%=%)';)
 
 # ---- what is compiled into what ------------------------------------------------------------------
@@ -142,6 +142,9 @@ $(test_programs): $(B)/%: $(B)/%.o $(test_archives)
 $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 	$(link) $(agent_libs)
 
+tests: $(test_programs)
+benches: $(bench_programs)
+
 # ---- what people ask for -------------------------------------------------------------------------
 
 help: ## this list
@@ -158,9 +161,9 @@ demo: all ## a small HTTP API that admits by Jeton's tokens, from issue to revoc
 	@tests/demo/run $(B)
 run: all ## an agent of your own in a temporary directory, in the foreground
 	@tests/support/run-agent $(B)
-check: all $(test_programs) ## every test; T=unit/test-vault: those that match
+check: all tests ## every test; T=unit/test-vault: those that match
 	@tests/run $(B) $(T)
-bench: all $(bench_programs) ## what things cost, beside floors and rivals; BENCH="verify start" for some
+bench: all benches ## what things cost, beside floors and rivals; BENCH="verify start" for some
 	@tests/bench/run $(B) $(BENCH)
 lint: ## clang-tidy, cppcheck, shellcheck, clang-format
 	@.ci/lint

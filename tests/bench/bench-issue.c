@@ -1,6 +1,6 @@
 /*
- * tests/bench/bench-issue.c - durable issues of 64 clients at once, beside what the disk does: 4 KiB appended and synced,
- * one after the other. In turn, on the same file system.
+ * tests/bench/bench-issue.c - durable issues of 64 clients at once, beside what the disk does: 4 KiB written and synced, one
+ * after the other. In turn, on the same file system. Overwriting is the floor: an append also changes the file's length.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,9 +73,9 @@ int main(void)
 	report("4 KiB overwritten and synced", &overwrite, "/s", NO_BOUND, 0);
 	report("one client issuing, durable", &one, "/s", NO_BOUND, 0);
 	report("64 clients issuing at once, durable", &many, "/s", NO_BOUND, 0);
-	/* 15,000/s where a sync takes 90 us. */
-	report("  as a multiple of single syncs, appended", &to_append, "times", AT_LEAST, 1.35);
-	report("  as a multiple of single syncs, overwritten", &to_overwrite, "times", NO_BOUND, 0);
+	report("  as a multiple of single syncs, appended", &to_append, "times", NO_BOUND, 0);
+	/* 15,000/s where such a sync takes 90 us. */
+	report("  as a multiple of single syncs, overwritten", &to_overwrite, "times", AT_LEAST, 1.35);
 	test_agent_done(&agent);
 	return EXIT_SUCCESS;
 }
