@@ -1,0 +1,109 @@
+/*
+ * agent/index.c - linear hashing.
+ *
+ * Buckets 0 to low - 1 are split one after the other, each into itself and the one `low` further on; when all are, low
+ * doubles. There is about one object a bucket, so that an object costs its link and a bucket, 8 bytes.
+ *
+ * Invariant: an object of hash h is in bucket h mod 2*low where that is one, else in bucket h mod low.
+ */
+#include "agent/index.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static uint32_t *bucket(const struct index *ix, size_t b)
+{
+	return (uint32_t *)(void *)ix->buckets.region.base + b;
+}
+
+static uint32_t *bucket_of(const struct index *ix, uint64_t hash)
+{
+	size_t b = (size_t)hash & (2 * ix->low - 1);
+
+	return bucket(ix, b < ix->n_buckets ? b : b & (ix->low - 1));
+}
+
+static uint32_t *next_of(const struct index *ix, uint32_t object)
+{
+	return ref_at(ix->base, object);
+}
+
+int index_init(struct index *ix, struct secretmem *mem, struct budget *budget, const char *base,
+	       uint64_t (*hash_of)(const void *object), size_t max_objects, size_t step)
+{
+	struct index index = { .base = base, .hash_of = hash_of };
+	size_t first = (size_t)sysconf(_SC_PAGESIZE);
+	int k = space_init(&index.buckets, mem, budget, max_objects * sizeof(uint32_t) + first, step);
+
+	if (k < 0)
+		return k;
+	if (space_need(&index.buckets, first) < 0) {
+		space_done(&index.buckets);
+		return -ENOMEM;
+	}
+	/* A page is a power of two of buckets. */
+	index.low = index.n_buckets = first / sizeof(uint32_t);
+	*ix = index;
+	return 0;
+}
+
+void index_done(struct index *ix)
+{
+	if (ix->buckets.region.base)
+		space_done(&ix->buckets);
+	*ix = (struct index){};
+}
+
+int index_reserve(struct index *ix, size_t n)
+{
+	return space_need(&ix->buckets, n * sizeof(uint32_t));
+}
+
+static void split(struct index *ix)
+{
+	size_t from = ix->n_buckets - ix->low;
+	uint32_t *stay = bucket(ix, from);
+	uint32_t *go = bucket(ix, ix->n_buckets);
+	uint32_t object = *stay;
+
+	/* The next one to be split: by then its first object is in the processor's cache. */
+	__builtin_prefetch(next_of(ix, *bucket(ix, from + 1)));
+	*stay = *go = 0;
+	while (object) {
+		uint32_t *link = next_of(ix, object);
+		uint32_t next = *link;
+		uint32_t *to = ix->hash_of(link) & ix->low ? go : stay;
+
+		*link = *to;
+		*to = object;
+		object = next;
+	}
+	if (++ix->n_buckets == 2 * ix->low)
+		ix->low *= 2;
+}
+
+void index_add(struct index *ix, uint32_t object)
+{
+	uint32_t *link = next_of(ix, object);
+	uint32_t *head;
+
+	ix->n++;
+	assert(ix->n * sizeof(uint32_t) <= ix->buckets.region.size);
+	if (ix->n > ix->n_buckets)
+		split(ix);
+	head = bucket_of(ix, ix->hash_of(link));
+	*link = *head;
+	*head = object;
+}
+
+void index_remove(struct index *ix, uint32_t object)
+{
+	uint32_t *link = bucket_of(ix, ix->hash_of(next_of(ix, object)));
+
+	while (*link != object) {
+		assert(*link);
+		link = next_of(ix, *link);
+	}
+	*link = *next_of(ix, object);
+	ix->n--;
+}
