@@ -1,0 +1,44 @@
+/*
+ * agent/peer.h - who is at the other end of a connection, from the kernel and from nothing else.
+ *
+ * The uid comes with accept. All else is asked for when a call needs it, once, with the pidfd as anchor: what was
+ * read elsewhere counts only while the pidfd says that it is the same live process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "protocol/base/cleanup.h"
+
+enum peer_standing {
+	PEER_UNKNOWN, /* not asked yet */
+	PEER_HERE,    /* a live process in the agent's own pid namespace */
+	PEER_ELSEWHERE, /* of another pid namespace: its uid need not be this host's */
+	PEER_UNMAPPED,	/* its uid has no meaning in the agent's user namespace */
+	PEER_GONE,	/* its process has ended */
+	PEER_UNCLEAR,	/* the kernel would not tell */
+};
+
+struct peer {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	enum peer_standing standing;
+	gid_t *groups; /* with the primary one; NULL until peer_settle() */
+	size_t n_groups;
+};
+
+/* What the kernel says at once: uid, gid, pid. 0 or a negative errno: then nothing is known, and nobody served. */
+int peer_init(struct peer *p, int fd) MUST_USE;
+
+/* Finds out the rest, at the first call; afterwards only whether its process still lives costs anything. */
+enum peer_standing peer_settle(struct peer *p, int fd);
+
+/* Why a peer that is not PEER_HERE is refused, for the log, with what to do. */
+const char *peer_standing_text(enum peer_standing standing);
+
+bool peer_is_member(const struct peer *p, gid_t gid);
+
+void peer_done(struct peer *p);
