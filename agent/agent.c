@@ -1,0 +1,323 @@
+/*
+ * agent/agent.c - the agent's birth and end. The order matters: memory that is locked first, then the store, which must be proved
+ * whole before anything listens; the socket comes last, and goes first.
+ */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/authority.h"
+#include "agent/change.h"
+#include "agent/connection.h"
+#include "agent/deadline.h"
+#include "agent/denied.h"
+#include "agent/listener.h"
+#include "agent/masterkey.h"
+#include "agent/rules-in-force.h"
+#include "agent/upkeep.h"
+#include "protocol/base/time.h"
+
+static const uint64_t STOP_US = 900 * 1000;
+
+/* ---- memory --------------------------------------------------------------------------------------------- */
+
+static int lock_scratch(struct agent *a)
+{
+	int r = region_init(&a->scratch_region, &a->mem, sizeof(struct scratch));
+
+	if (r == 0)
+		r = region_grow(&a->scratch_region, sizeof(struct scratch));
+	if (r < 0)
+		return r;
+	a->scratch = (struct scratch *)(void *)a->scratch_region.base;
+	json_writer_init(&a->out, a->scratch->out, sizeof(a->scratch->out));
+	a->text = (struct text_space){ a->scratch->text, sizeof(a->scratch->text), 0 };
+	return 0;
+}
+
+/* Half of the buffers' limit each: small ones that busy connections have, large ones for the few that need them. */
+static int lock_buffers(struct agent *a)
+{
+	int r = pool_init(&a->small, &a->mem, SMALL_BUF, BUFFERS_LIMIT / 2 / SMALL_BUF, 16);
+	char *first;
+
+	if (r == 0)
+		r = pool_init(&a->large, &a->mem, LARGE_BUF, BUFFERS_LIMIT / 2 / LARGE_BUF, 1);
+	if (r < 0)
+		return r;
+	/* One of each is there from the start: an agent that can't have them can't work. */
+	first = pool_get(&a->small);
+	pool_put(&a->small, first);
+	if (!first)
+		return -ENOMEM;
+	first = pool_get(&a->large);
+	pool_put(&a->large, first);
+	return first ? 0 : -ENOMEM;
+}
+
+static int lock_memory(struct agent *a)
+{
+	int r = lock_scratch(a);
+
+	if (r == 0)
+		r = lock_buffers(a);
+	if (r == 0)
+		r = vault_new(&a->mem, a->settings.memory_limit, authority_on_owner_free, &a->vault);
+	return r;
+}
+
+static void unlock_memory(struct agent *a)
+{
+	vault_free(a->vault);
+	a->vault = NULL;
+	pool_done(&a->small);
+	pool_done(&a->large);
+	region_done(&a->scratch_region);
+	a->scratch = NULL;
+}
+
+/* What an empty agent needs locked: found by building one that need not be. */
+static size_t needed_memory(const struct agent *a)
+{
+	static struct agent trial;
+	size_t needed;
+
+	trial = (struct agent){ .settings = a->settings, .mem = { .allow_unlocked = true } };
+	needed = lock_memory(&trial) == 0 ? trial.mem.locked : 0;
+	unlock_memory(&trial);
+	/* The store's keys come beside it. */
+	return needed + STORE_LOCKED_BYTES;
+}
+
+static int start_memory(struct agent *a)
+{
+	int r;
+
+	a->mem.allow_unlocked = a->settings.allow_unlocked;
+	a->json = calloc(1, sizeof(*a->json));
+	if (!a->json)
+		return -ENOMEM;
+	r = lock_memory(a);
+	if (r < 0) {
+		unlock_memory(a);
+		a->mem = (struct secretmem){ 0 };
+		log_error("%zu KiB of locked memory are needed and the limit is %zu KiB: raise LimitMEMLOCK= of the unit or `ulimit -l`, "
+			  "or set AllowUnlocked=yes in %s to keep tokens in memory that can be swapped",
+			  needed_memory(a) / 1024, secretmem_limit() / 1024, a->paths.config);
+		return r;
+	}
+	if (a->mem.kind == MEMORY_UNLOCKED)
+		log_warning("memory is NOT locked (AllowUnlocked=yes): tokens' hashes and names may reach the swap device");
+	else if (a->mem.kind == MEMORY_LOCKED)
+		log_notice("this kernel gives no memfd_secret: memory is locked with mlock, where root can read it through /proc");
+	return 0;
+}
+
+/* ---- store ---------------------------------------------------------------------------------------------- */
+
+static int load_row(struct agent *a, uint32_t version, const uint8_t *record, size_t n,
+		    int (*load)(struct vault *v, const struct token_facts *facts, uint32_t version))
+{
+	struct token_facts facts;
+	int r = record_read(record, n, &facts);
+
+	return r < 0 ? r : load(a->vault, &facts, version);
+}
+
+static int on_active_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+{
+	(void)row;
+	return load_row(userdata, version, record, n, vault_load_active);
+}
+
+static int on_ended_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+{
+	(void)row;
+	return load_row(userdata, version, record, n, vault_load_ended);
+}
+
+static int open_store(struct agent *a, struct store_error *error)
+{
+	uint8_t *key = a->scratch->random;
+	int r;
+
+	_Static_assert(sizeof(a->scratch->random) >= STORE_KEY_LEN, "room for the master key");
+	r = masterkey_read(a->paths.state, key, error);
+	if (r == 0)
+		r = store_open(a->paths.state, key, &a->mem, &a->store, error);
+	secret_wipe(key, STORE_KEY_LEN);
+	return r;
+}
+
+static int load_store(struct agent *a, struct store_error *error)
+{
+	int r = store_read_all(a->store, STORE_ACTIVE, on_active_row, a, error);
+
+	if (r == 0)
+		r = store_read_all(a->store, STORE_ENDED, on_ended_row, a, error);
+	if (r == 0)
+		r = vault_load_done(a->vault);
+	if (r == 0)
+		vault_rows_after(a->vault, store_highest_row(a->store));
+	if (r == -ENOSPC || r == -ENOMEM)
+		snprintf(error->text, sizeof(error->text),
+			 "the tokens in %s need more than MemoryLimit=%llu MiB of locked memory, or than the limit of %zu KiB (LimitMEMLOCK=) has: raise it",
+			 a->paths.state, (unsigned long long)(a->settings.memory_limit >> 20), secretmem_limit() / 1024);
+	else if (r == -EBADMSG && !error->text[0])
+		snprintf(error->text, sizeof(error->text), "the store in %s holds tokens that contradict each other: restore a backup",
+			 a->paths.state);
+	return r < 0 ? r : store_start(a->store, error);
+}
+
+static int start_store(struct agent *a)
+{
+	struct store_error error = { "" };
+	int r;
+
+	if (a->settings.storage == STORAGE_VOLATILE) {
+		log_error("%s: Storage=volatile is not built into this version: use Storage=persistent", a->paths.config);
+		return -EOPNOTSUPP;
+	}
+	r = open_store(a, &error);
+	if (r == 0)
+		r = load_store(a, &error);
+	if (r < 0)
+		log_error("%s", error.text[0] ? error.text : strerror(-r));
+	return r;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------- */
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	(void)info;
+	agent_stop(userdata);
+	return 0;
+}
+
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	struct policy_error error;
+
+	(void)source;
+	(void)info;
+	/* What is wrong has been logged. */
+	if (rules_reload(userdata, NULL, NULL, &error) == -ENOMEM)
+		log_error("no memory to read the policies anew");
+	return 0;
+}
+
+static int on_stop_over(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void)source;
+	(void)at_us;
+	return sd_event_exit(a->event, 0);
+}
+
+void agent_stop(struct agent *a)
+{
+	struct connection *c, *next;
+
+	if (a->stopping)
+		return;
+	(void)sd_notify(0, "STOPPING=1");
+	a->stopping = true;
+	listener_stop(a);
+	if (sd_event_add_time_relative(a->event, &a->stop_timer, CLOCK_MONOTONIC, STOP_US, 0, on_stop_over, a) < 0 ||
+	    !a->connections)
+		(void)sd_event_exit(a->event, 0);
+	for (c = a->connections; c; c = next) {
+		next = c->next;
+		connection_turn(c);
+	}
+}
+
+static int start_event(struct agent *a)
+{
+	int r = sd_event_new(&a->event);
+
+	if (r >= 0)
+		r = sd_event_add_signal(a->event, NULL, SIGTERM, on_stop_signal, a);
+	if (r >= 0)
+		r = sd_event_add_signal(a->event, NULL, SIGINT, on_stop_signal, a);
+	if (r >= 0)
+		r = sd_event_add_signal(a->event, NULL, SIGHUP, on_reload_signal, a);
+	if (r >= 0)
+		r = sd_event_set_watchdog(a->event, true);
+	if (r >= 0)
+		r = deadline_init(a);
+	return r < 0 ? r : 0;
+}
+
+int agent_start(struct agent *a)
+{
+	int r;
+
+	a->started_us = time_now_us();
+	r = start_memory(a);
+	if (r == 0)
+		r = start_store(a);
+	if (r < 0)
+		return r;
+	r = start_event(a);
+	if (r == 0)
+		r = names_new(&a->names);
+	if (r == 0)
+		r = change_init(a);
+	if (r >= 0)
+		r = upkeep_init(a);
+	if (r >= 0)
+		r = rules_start(a);
+	if (r < 0) {
+		log_error("the agent could not be started: %s", strerror(-r));
+		return r;
+	}
+	return listener_start(a);
+}
+
+int agent_run(struct agent *a)
+{
+	int r;
+
+	log_notice("version " JETON_VERSION " serves %zu tokens at %s", vault_n_active(a->vault), a->paths.socket);
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%zu tokens", vault_n_active(a->vault));
+	r = sd_event_loop(a->event);
+	if (r < 0)
+		log_error("the event loop failed: %s", strerror(-r));
+	return r;
+}
+
+static void close_connections(struct agent *a)
+{
+	while (a->connections)
+		connection_close(a->connections);
+}
+
+void agent_done(struct agent *a)
+{
+	listener_stop(a);
+	close_connections(a);
+	if (a->store && a->event) {
+		upkeep_keep_all(a);
+		change_drain(a);
+	}
+	if (a->event) {
+		change_done(a);
+		upkeep_done(a);
+		deadline_done(a);
+		sd_event_source_unref(a->stop_timer);
+	}
+	store_close(a->store);
+	rules_done(a);
+	names_free(a->names);
+	denied_done(a);
+	unlock_memory(a);
+	free(a->json);
+	sd_event_unref(a->event);
+}

@@ -1,0 +1,142 @@
+/*
+ * agent/agent.h - the one agent of this process: what its parts share. main.c builds it, from the settings down to the
+ * sockets, and takes it down in the opposite order.
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "agent/log.h"
+#include "agent/names.h"
+#include "agent/paths.h"
+#include "agent/policy/access.h"
+#include "agent/secretmem.h"
+#include "agent/settings.h"
+#include "agent/store.h"
+#include "agent/vault.h"
+#include "protocol/call-read.h"
+#include "protocol/frame.h"
+
+struct connection;
+struct listener;
+struct deferred;
+
+#ifndef JETON_VERSION
+#define JETON_VERSION "0.1"
+#endif
+
+enum {
+	SMALL_BUF = 4 * 1024,	   /* what a connection borrows while it is busy */
+	OUT_FLUSH = 4 * 1024,	   /* replies are sent together up to here */
+	LARGE_BUF = OUT_FLUSH + 128 * 1024, /* holds the largest message, or replies and one of the largest */
+	LARGE_BUFS_PER_USER = 4,
+	BUFFERS_LIMIT = 32 * 1024 * 1024,	      /* locked memory for buffers, beside the records */
+	ADMIN_CONNECTIONS = 64,			      /* kept free for administrators */
+};
+
+
+/* Locked memory that one call at a time uses: the loop is one thread, and no call is left half-way on it. */
+struct scratch {
+	char out[LARGE_BUF];	     /* replies */
+	char text[FRAME_BUF_MAX];    /* strings that were written with escapes */
+	uint8_t record[RECORD_MAX];  /* on its way to the store */
+	uint8_t hash[TOKEN_HASH_LEN];
+	char value[128];	     /* a token's value, while it is made */
+	uint8_t random[32];
+};
+
+/* A user as a client: what it takes up. */
+struct client {
+	struct client *next;
+	uid_t uid;
+	unsigned n_connections;
+	unsigned n_large;
+};
+
+struct agent {
+	sd_event *event;
+	struct settings settings;
+	struct paths paths;
+	bool user; /* a user's own agent */
+	uid_t uid; /* that it runs as */
+
+	struct secretmem mem;
+	struct region scratch_region;
+	struct scratch *scratch;
+	struct json_scratch *json; /* keys' positions: no secrets, ordinary memory */
+	struct json_writer out;	   /* into scratch->out */
+	struct text_space text;	   /* into scratch->text */
+	bool out_has_value;	   /* something in out must be wiped */
+	struct pool small, large;
+
+	struct names *names;
+	gid_t admin_gid;
+	bool has_admin_gid;
+	struct policy *policy; /* NULL until the first one's names are looked up: calls wait */
+	uint64_t access_generation; /* grows when policies or accounts change: kept decisions of before are void */
+	bool refusing;		    /* started with wrong policies */
+	struct policy_error policy_error;
+	uint64_t policies_loaded_us;
+
+	struct vault *vault;
+	struct store *store;
+	uint64_t *denied; /* ids: see denied.h */
+	size_t n_denied;
+	sd_event_source *expiry_timer, *keep_timer, *names_timer;
+	uint64_t next_expiry_us; /* where expiry_timer stands */
+	sd_event_source *store_source, *names_source;
+	struct deferred *deferred_first, *deferred_last;
+	bool sweeping, keeping, forgetting; /* a change of upkeep.c is under way */
+
+	struct listener *listener;
+	struct connection *connections; /* all */
+	size_t n_connections;
+	struct client *clients[256];
+	struct connection *half_first, *half_last;     /* with half a message, by deadline */
+	struct connection *unread_first, *unread_last; /* with replies unread, by deadline */
+	struct connection *again_first;		       /* that want another turn */
+	struct connection *waiting_first, *waiting_last; /* for a large buffer */
+	sd_event_source *deadline_timer;
+	sd_event_source *again_source;
+	unsigned n_answering;
+	unsigned n_changes;    /* on their way to the store */
+	bool stopping;
+	sd_event_source *stop_timer;
+
+	uint64_t started_us;
+	uint64_t verified_total, denied_total;
+
+	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store;
+};
+
+/*
+ * Builds the agent from its settings and paths, which are set, down to the socket. What can't be is said in the log.
+ * Returns 0 or a negative errno; agent_done() in either case.
+ */
+int agent_start(struct agent *a) MUST_USE;
+
+/* Serves until it is told to stop. 0 or a negative errno. */
+int agent_run(struct agent *a) MUST_USE;
+
+/* Keeps what is not kept yet, and takes everything down. */
+void agent_done(struct agent *a);
+
+/* Takes no more calls, answers those under way, and ends the loop: within a second. Harmless twice. */
+void agent_stop(struct agent *a);
+
+/* The time of this turn of the loop, µs since the epoch. */
+static inline uint64_t agent_now(struct agent *a)
+{
+	uint64_t now = 0;
+
+	sd_event_now(a->event, CLOCK_REALTIME, &now);
+	return now;
+}
+
+static inline uint64_t agent_monotonic(struct agent *a)
+{
+	uint64_t now = 0;
+
+	sd_event_now(a->event, CLOCK_MONOTONIC, &now);
+	return now;
+}

@@ -1,0 +1,178 @@
+/* agent/authority.c - see authority.h. */
+#include "agent/authority.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "agent/change.h"
+
+/* Whether the peer counts as a user of this host, and so may own tokens or be an administrator. */
+static bool is_of_this_host(struct request *req)
+{
+	struct connection *c = req->connection;
+	enum peer_standing standing = peer_settle(&c->peer, c->fd);
+
+	if (standing == PEER_HERE)
+		return true;
+	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
+		    "uid %u (pid %d) has no rights of its own: %s", (unsigned)c->peer.uid, (int)c->peer.pid,
+		    peer_standing_text(standing));
+	return false;
+}
+
+bool is_admin(struct request *req)
+{
+	struct agent *a = req->agent;
+	const struct peer *peer = &req->connection->peer;
+
+	if (!is_of_this_host(req))
+		return false;
+	if (a->user)
+		return peer->uid == a->uid;
+	return peer->uid == 0 || (a->has_admin_gid && peer_is_member(peer, a->admin_gid));
+}
+
+enum identity name_of(struct agent *a, uid_t uid, struct span *ret_name)
+{
+	const struct user *user = names_user(a->names, uid);
+
+	if (!user)
+		return IDENTITY_WAIT;
+	*ret_name = span_of(user->name);
+	return IDENTITY_KNOWN;
+}
+
+enum identity identify(struct request *req, struct span *ret_name)
+{
+	if (!is_of_this_host(req))
+		return IDENTITY_REFUSED;
+	return name_of(req->agent, req->connection->peer.uid, ret_name);
+}
+
+/* ---- what an owner reaches ---------------------------------------------------------------------- */
+
+struct kept_access {
+	uint64_t generation;
+	struct access access;
+};
+
+void authority_on_owner_free(struct owner *owner)
+{
+	struct kept_access *kept = owner->access;
+
+	if (kept)
+		access_done(&kept->access);
+	free(kept);
+	owner->access = NULL;
+}
+
+/* Works out what the user reaches, if it still is who it was. */
+static int work_out(struct agent *a, const struct user *user, struct span name, struct access *ret)
+{
+	struct span now = span_of(user->name);
+	struct subject subject = {
+		.uid = user->uid,
+		.groups = user->groups,
+		.n_groups = user->n_groups,
+	};
+
+	*ret = (struct access){ 0 };
+	if (!now.p != !name.p || !span_equal(now, name))
+		return 0;
+	return access_of(a->policy, &subject, ret);
+}
+
+static int keep_access(struct agent *a, struct owner *owner, const struct user *user)
+{
+	struct kept_access *kept = owner->access;
+	struct access access;
+	int r;
+
+	if (!kept)
+		owner->access = kept = calloc(1, sizeof(*kept));
+	if (!kept)
+		return -ENOMEM;
+	r = work_out(a, user, owner->name, &access);
+	if (r < 0)
+		return r;
+	access_done(&kept->access);
+	kept->access = access;
+	kept->generation = a->access_generation;
+	return 0;
+}
+
+enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct access *space, const struct access **ret)
+{
+	struct owner *owner = vault_find_owner(a->vault, uid, name);
+	const struct kept_access *kept = owner ? owner->access : NULL;
+	const struct user *user;
+
+	*space = (struct access){ 0 };
+	*ret = space;
+	if (kept && kept->generation == a->access_generation) {
+		*ret = &kept->access;
+		return IDENTITY_KNOWN;
+	}
+	user = names_user(a->names, uid);
+	if (!user)
+		return IDENTITY_WAIT;
+	/* Where memory fails, nothing is reached: *space is empty. */
+	if (!owner)
+		return work_out(a, user, name, space) < 0 ? IDENTITY_REFUSED : IDENTITY_KNOWN;
+	if (keep_access(a, owner, user) < 0)
+		return IDENTITY_REFUSED;
+	kept = owner->access;
+	*ret = &kept->access;
+	return IDENTITY_KNOWN;
+}
+
+/* ---- verifiers ---------------------------------------------------------------------------------- */
+
+struct span peer_label(struct connection *c)
+{
+	struct span name = SPAN_NONE;
+
+	if (!c->label[0]) {
+		if (name_of(c->agent, c->peer.uid, &name) == IDENTITY_KNOWN && name.p)
+			snprintf(c->label, sizeof(c->label), "%s", name.p);
+		else
+			/* Not kept: the name may be known next time. */
+			return span_of(c->uid_label);
+	}
+	return span_of(c->label);
+}
+
+void subject_of(struct request *req, struct subject *ret)
+{
+	struct connection *c = req->connection;
+	enum peer_standing standing = peer_settle(&c->peer, c->fd);
+
+	*ret = (struct subject){
+		.uid = c->peer.uid,
+		.no_user = standing != PEER_HERE,
+		.groups = c->peer.groups,
+		.n_groups = c->peer.n_groups,
+	};
+}
+
+enum identity may_verify(struct request *req, const struct token_facts *facts)
+{
+	struct agent *a = req->agent;
+	struct subject subject;
+	struct span name;
+	enum identity identity;
+
+	if (!verify_needs_peer(a->policy))
+		return IDENTITY_KNOWN;
+	subject_of(req, &subject);
+	if (verify_is_allowed(a->policy, &subject))
+		return IDENTITY_KNOWN;
+	if (!facts)
+		return IDENTITY_REFUSED;
+	identity = identify(req, &name);
+	if (identity != IDENTITY_KNOWN)
+		return identity;
+	return facts->owner_uid == req->connection->peer.uid && span_equal(name, facts->owner_name) ?
+		       IDENTITY_KNOWN :
+		       IDENTITY_REFUSED;
+}

@@ -1,0 +1,439 @@
+/* agent/change.c - see change.h. Invariant: a pending is on exactly one way to its end, and freed there. */
+#include "agent/change.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include "agent/reply.h"
+#include "agent/rules-in-force.h"
+#include "agent/upkeep.h"
+
+/* How long the end of the agent waits for one more sign of life from the store. */
+enum { DRAIN_MS = 10000 };
+
+struct pending {
+	struct deferred deferred;
+	struct agent *agent;
+	struct connection *connection; /* NULL: gone */
+	bool oneway;
+	bool again; /* dispatch the message anew */
+	int r;
+
+	/* a change */
+	struct vault_change *change;
+	char *reply;
+	size_t reply_n;
+	bool reply_large;
+	bool has_value;
+	void (*on_failed)(struct agent *a, uint64_t what);
+	uint64_t what;
+	void (*on_own)(struct agent *a, int r);
+
+	/* a read of the store */
+	struct store_rows *rows;
+	uint8_t hash[TOKEN_HASH_LEN]; /* of a secret, which tells nothing of it */
+	bool has_hash;
+	void (*on_read)(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r);
+
+	/* anything else */
+	void (*on_complete)(struct request *req, void *userdata);
+	void *userdata;
+};
+
+void change_defer(struct agent *a, struct deferred *d)
+{
+	d->next = NULL;
+	if (a->deferred_last)
+		a->deferred_last->next = d;
+	else
+		a->deferred_first = d;
+	a->deferred_last = d;
+}
+
+static void complete_deferred(struct agent *a)
+{
+	struct deferred *d;
+
+	while ((d = a->deferred_first)) {
+		a->deferred_first = d->next;
+		if (!a->deferred_first)
+			a->deferred_last = NULL;
+		d->complete(d);
+	}
+}
+
+static int on_store(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	store_dispatch(a->store);
+	complete_deferred(a);
+	return 0;
+}
+
+static int on_names(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (names_dispatch(a->names))
+		rules_names_changed(a);
+	complete_deferred(a);
+	return 0;
+}
+
+int change_init(struct agent *a)
+{
+	int r = sd_event_add_io(a->event, &a->store_source, store_fd(a->store), EPOLLIN, on_store, a);
+
+	return r < 0 ? r : sd_event_add_io(a->event, &a->names_source, names_fd(a->names), EPOLLIN, on_names, a);
+}
+
+void change_done(struct agent *a)
+{
+	a->store_source = sd_event_source_unref(a->store_source);
+	a->names_source = sd_event_source_unref(a->names_source);
+}
+
+/* ---- what a connection waits for ---------------------------------------------------------------- */
+
+static void reply_put(struct pending *p)
+{
+	if (!p->reply)
+		return;
+	secret_wipe(p->reply, p->reply_n);
+	pool_put(p->reply_large ? &p->agent->large : &p->agent->small, p->reply);
+	p->reply = NULL;
+}
+
+static void pending_free(struct pending *p)
+{
+	reply_put(p);
+	store_rows_free(p->rows);
+	free(p);
+}
+
+void pending_forget(struct pending *p)
+{
+	if (p)
+		p->connection = NULL;
+}
+
+static void no_longer_pending(struct pending *p)
+{
+	if (p->connection)
+		p->connection->pending = NULL;
+}
+
+/* Answers with what on_complete or on_read writes to agent->out, which is empty now. */
+static void answer_written(struct pending *p, const struct token_facts *facts)
+{
+	struct agent *a = p->agent;
+	struct request req = {
+		.agent = a,
+		.connection = p->connection,
+		.call = { .oneway = p->oneway },
+		.now_us = agent_now(a),
+	};
+
+	if (p->on_read)
+		p->on_read(&req, facts, p->has_hash ? p->hash : NULL, p->r);
+	else
+		p->on_complete(&req, p->userdata);
+	connection_answer(p->connection, NULL, 0, false);
+}
+
+static void complete_read(struct pending *p)
+{
+	struct token_facts facts;
+	const uint8_t *record;
+	uint64_t row;
+	uint32_t version;
+	size_t n;
+
+	if (p->r == 0 && p->rows)
+		p->r = store_rows_next(p->rows, &row, &version, &record, &n);
+	if (p->r > 0) {
+		p->r = record_read(record, n, &facts);
+		answer_written(p, p->r < 0 ? NULL : &facts);
+		return;
+	}
+	answer_written(p, NULL);
+}
+
+static void complete(struct deferred *d)
+{
+	struct pending *p = (struct pending *)d;
+	struct connection *c = p->connection;
+
+	no_longer_pending(p);
+	if (p->on_own)
+		p->on_own(p->agent, p->r);
+	else if (!c)
+		;
+	else if (p->again)
+		connection_again(c);
+	else if (p->on_read)
+		complete_read(p);
+	else if (p->on_complete)
+		answer_written(p, NULL);
+	else
+		connection_answer(c, p->reply, p->reply_n, p->has_value);
+	pending_free(p);
+}
+
+static struct pending *pending_make(struct request *req)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->deferred.complete = complete;
+	p->agent = req->agent;
+	p->connection = req->connection;
+	p->oneway = req->call.oneway;
+	req->connection->pending = p;
+	return p;
+}
+
+struct pending *pending_new(struct request *req, void (*on_complete)(struct request *req, void *userdata), void *userdata)
+{
+	struct pending *p = pending_make(req);
+
+	if (p) {
+		p->on_complete = on_complete;
+		p->userdata = userdata;
+	}
+	return p;
+}
+
+void pending_complete(struct pending *p)
+{
+	change_defer(p->agent, &p->deferred);
+}
+
+void pending_cancel(struct pending *p)
+{
+	if (!p)
+		return;
+	no_longer_pending(p);
+	pending_free(p);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------ */
+
+/* The reply waits in locked memory of its own, as it may carry a value. */
+static bool take_reply(struct request *req, struct pending *p)
+{
+	struct agent *a = req->agent;
+	char *reply = a->out.buf + req->out_start;
+
+	p->reply_n = a->out.n - req->out_start;
+	p->reply_large = p->reply_n > SMALL_BUF;
+	p->reply = pool_get(p->reply_large ? &a->large : &a->small);
+	if (p->reply) {
+		memcpy(p->reply, reply, p->reply_n);
+		p->has_value = a->out_has_value;
+	}
+	secret_wipe(reply, p->reply_n);
+	reply_drop(req);
+	return p->reply;
+}
+
+static enum store_table table_after(enum step_kind kind)
+{
+	return kind == STEP_END || kind == STEP_FORGET ? STORE_ENDED : STORE_ACTIVE;
+}
+
+static int put_row(struct store_change *c, const struct vault_row *row, const uint8_t *record)
+{
+	int r;
+
+	switch (row->kind) {
+	case STEP_END:
+		r = store_change_delete(c, STORE_ACTIVE, row->row, row->old_version);
+		if (r < 0)
+			return r;
+		return store_change_put(c, STORE_ENDED, row->row, 0, row->version, row->owner_uid, record, row->n);
+	case STEP_INSERT:
+	case STEP_UPDATE:
+		return store_change_put(c, table_after(row->kind), row->row, row->old_version, row->version,
+					row->owner_uid, record, row->n);
+	case STEP_FORGET:
+		return store_change_delete(c, STORE_ENDED, row->row, row->old_version);
+	}
+	return -EINVAL;
+}
+
+static struct store_change *to_store(struct agent *a, const struct vault_change *change)
+{
+	struct store_change *c = store_change_new(a->store);
+	struct vault_row row;
+	int r = c ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r >= 0 && i < vault_change_n(change); i++) {
+		vault_change_row(change, i, a->scratch->record, &row);
+		r = put_row(c, &row, a->scratch->record);
+	}
+	secret_wipe(a->scratch->record, sizeof(a->scratch->record));
+	if (r < 0) {
+		store_change_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static void on_stored(void *userdata, int r)
+{
+	struct pending *p = userdata;
+	struct agent *a = p->agent;
+
+	p->r = r;
+	a->n_changes--;
+	if (r == 0) {
+		vault_commit(p->change);
+		upkeep_vault_changed(a);
+	} else {
+		vault_rollback(p->change);
+		log_limited(&a->limit_store, agent_monotonic(a), "a change could not be made durable: %s",
+			    strerror(-r));
+		if (p->on_failed)
+			p->on_failed(a, p->what);
+		reply_put(p);
+		p->on_complete = p->on_own ? NULL : reply_store_failed;
+	}
+	change_defer(a, &p->deferred);
+}
+
+static void submit(struct agent *a, struct store_change *stored, struct pending *p)
+{
+	a->n_changes++;
+	store_submit(a->store, stored, on_stored, p);
+}
+
+void change_drain(struct agent *a)
+{
+	struct pollfd poll_fd = { .fd = store_fd(a->store), .events = POLLIN };
+
+	while (a->n_changes > 0 && poll(&poll_fd, 1, DRAIN_MS) > 0) {
+		store_dispatch(a->store);
+		complete_deferred(a);
+	}
+}
+
+enum dispatched change_submit(struct request *req, struct vault_change *change,
+			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what)
+{
+	struct agent *a = req->agent;
+	struct pending *p = pending_make(req);
+	struct store_change *stored = NULL;
+
+	if (p && take_reply(req, p))
+		stored = to_store(a, change);
+	if (!stored) {
+		vault_rollback(change);
+		pending_cancel(p);
+		reply_drop(req);
+		return reply_limit(req, "memory", (int64_t)a->settings.memory_limit);
+	}
+	p->change = change;
+	p->on_failed = on_failed;
+	p->what = what;
+	if (p->oneway)
+		reply_put(p), p->reply_n = 0;
+	submit(a, stored, p);
+	return DISPATCH_LATER;
+}
+
+int change_submit_own(struct agent *a, struct vault_change *change, void (*done)(struct agent *a, int r))
+{
+	struct pending *p = calloc(1, sizeof(*p));
+	struct store_change *stored = p ? to_store(a, change) : NULL;
+
+	if (!stored) {
+		vault_rollback(change);
+		free(p);
+		return -ENOMEM;
+	}
+	p->deferred.complete = complete;
+	p->agent = a;
+	p->change = change;
+	p->on_own = done;
+	submit(a, stored, p);
+	return 0;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------ */
+
+static void on_waited(void *userdata, int r)
+{
+	struct pending *p = userdata;
+
+	(void)r;
+	change_defer(p->agent, &p->deferred);
+}
+
+enum dispatched change_wait(struct request *req)
+{
+	struct pending *p = pending_make(req);
+	struct store_change *barrier = p ? store_change_new(req->agent->store) : NULL;
+
+	if (!barrier) {
+		pending_cancel(p);
+		return reply_limit(req, "memory", (int64_t)req->agent->settings.memory_limit);
+	}
+	p->again = true;
+	store_submit(req->agent->store, barrier, on_waited, p);
+	return DISPATCH_LATER;
+}
+
+static void on_named(void *userdata)
+{
+	struct pending *p = userdata;
+
+	change_defer(p->agent, &p->deferred);
+}
+
+enum dispatched change_wait_names(struct request *req)
+{
+	struct pending *p = pending_make(req);
+
+	if (!p)
+		return reply_limit(req, "memory", (int64_t)req->agent->settings.memory_limit);
+	p->again = true;
+	names_barrier(req->agent->names, on_named, p);
+	return DISPATCH_LATER;
+}
+
+static void on_rows(void *userdata, struct store_rows *rows, int r)
+{
+	struct pending *p = userdata;
+
+	p->rows = rows;
+	p->r = r;
+	change_defer(p->agent, &p->deferred);
+}
+
+enum dispatched change_read_ended(struct request *req, uint64_t row, const uint8_t *hash,
+				  void (*on_read)(struct request *req, const struct token_facts *facts,
+						  const uint8_t *hash, int r))
+{
+	struct pending *p = pending_make(req);
+
+	if (!p)
+		return reply_limit(req, "memory", (int64_t)req->agent->settings.memory_limit);
+	p->on_read = on_read;
+	if (hash) {
+		memcpy(p->hash, hash, sizeof(p->hash));
+		p->has_hash = true;
+	}
+	store_read_ended_row(req->agent->store, row, on_rows, p);
+	return DISPATCH_LATER;
+}

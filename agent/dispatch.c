@@ -1,0 +1,163 @@
+/*
+ * agent/dispatch.c - see dispatch.h. One table has every method of the interfaces, and who may call it; that is decided before
+ * a parameter is parsed.
+ */
+#include "agent/dispatch.h"
+
+#include "agent/authority.h"
+#include "agent/change.h"
+#include "agent/method.h"
+#include "agent/reply.h"
+
+enum who {
+	ANYONE,
+	ADMINISTRATORS,
+};
+
+enum method_flags {
+	NEEDS_MORE = 1,		/* many replies */
+	REPLY_IS_POINT = 2,	/* oneway: nothing happens */
+	EVEN_WHEN_REFUSING = 4, /* with wrong policies too */
+};
+
+struct method {
+	const char *name;
+	enum dispatched (*call)(struct request *req); /* NULL: not built into this agent */
+	enum who who;
+	unsigned flags;
+};
+
+static const struct method service_methods[] = {
+	{ "GetInfo", method_get_info, ANYONE, EVEN_WHEN_REFUSING },
+	{ "GetInterfaceDescription", method_get_interface_description, ANYONE, EVEN_WHEN_REFUSING },
+};
+
+static const struct method agent_methods[] = {
+	{ "Verify", method_verify, ANYONE, 0 },
+	{ "Issue", method_issue, ANYONE, REPLY_IS_POINT },
+	{ "Derive", method_derive, ANYONE, REPLY_IS_POINT },
+	{ "List", method_list, ANYONE, NEEDS_MORE },
+	{ "Describe", method_describe, ANYONE, 0 },
+	{ "Revoke", method_revoke, ANYONE, 0 },
+	{ "Rotate", method_rotate, ANYONE, REPLY_IS_POINT },
+	{ "GetStatus", method_get_status, ANYONE, EVEN_WHEN_REFUSING },
+	{ "Reload", method_reload, ADMINISTRATORS, EVEN_WHEN_REFUSING },
+	{ "Put", NULL, ADMINISTRATORS, 0 },
+	{ "Forget", NULL, ADMINISTRATORS, 0 },
+	{ "ListCredentials", NULL, ANYONE, NEEDS_MORE },
+	{ "Fetch", NULL, ANYONE, REPLY_IS_POINT },
+	{ "Watch", NULL, ANYONE, NEEDS_MORE },
+	{ "Explain", NULL, ANYONE, EVEN_WHEN_REFUSING },
+	{ "Lock", NULL, ADMINISTRATORS, 0 },
+	{ "Unlock", NULL, ADMINISTRATORS, 0 },
+	{ "Rekey", NULL, ADMINISTRATORS, 0 },
+	{ "Backup", NULL, ADMINISTRATORS, 0 },
+	{ "ReadAudit", NULL, ADMINISTRATORS, NEEDS_MORE },
+};
+
+static const struct interface {
+	struct span name;
+	const struct method *methods;
+	size_t n_methods;
+} interfaces[] = {
+	{ { "io.jeton.Agent", 14 }, agent_methods, ARRAY_SIZE(agent_methods) },
+	{ { "org.varlink.service", 19 }, service_methods, ARRAY_SIZE(service_methods) },
+};
+
+static struct span before_last_dot(struct span method)
+{
+	const char *dot = method.n ? memrchr(method.p, '.', method.n) : NULL;
+
+	return (struct span){ method.p, dot ? (size_t)(dot - method.p) : 0 };
+}
+
+/* The method, or NULL: then *ret_interface says whether at least its interface is known. */
+static const struct method *find_method(struct span name, struct span *ret_interface, bool *ret_interface_known)
+{
+	struct span interface = before_last_dot(name);
+	struct span member = { name.p + interface.n + 1, name.n - interface.n - 1 };
+
+	*ret_interface = interface;
+	*ret_interface_known = false;
+	if (interface.n == 0)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(interfaces); i++) {
+		if (!span_equal(interfaces[i].name, interface))
+			continue;
+		*ret_interface_known = true;
+		for (size_t m = 0; m < interfaces[i].n_methods; m++)
+			if (span_is(member, interfaces[i].methods[m].name))
+				return &interfaces[i].methods[m];
+	}
+	return NULL;
+}
+
+static enum dispatched call_method(struct request *req)
+{
+	struct agent *a = req->agent;
+	const struct method *method;
+	struct span interface;
+	bool known;
+
+	method = find_method(req->call.method, &interface, &known);
+	if (!method && known)
+		return reply_error(req, "org.varlink.service.MethodNotFound", "method", req->call.method);
+	if (!method)
+		return reply_error(req, "org.varlink.service.InterfaceNotFound", "interface",
+				   interface.n ? interface : req->call.method);
+	if (a->refusing && !(method->flags & EVEN_WHEN_REFUSING))
+		return reply_policy_invalid(req, &a->policy_error);
+	if (!a->policy && (method->who != ANYONE || !(method->flags & EVEN_WHEN_REFUSING)))
+		return change_wait_names(req);
+	if (method->who == ADMINISTRATORS && !is_admin(req))
+		return reply_permission_denied(req);
+	if (!method->call)
+		return reply_error(req, "org.varlink.service.MethodNotImplemented", "method", req->call.method);
+	if ((method->flags & NEEDS_MORE) && !req->call.more)
+		return reply_error(req, "org.varlink.service.ExpectedMore", NULL, SPAN_NONE);
+	if ((method->flags & REPLY_IS_POINT) && req->call.oneway)
+		return DISPATCH_DONE;
+	return method->call(req);
+}
+
+static enum dispatched close_for(struct connection *c, const char *why)
+{
+	log_limited(&c->agent->limit_bad_bytes, agent_monotonic(c->agent),
+		    "a connection of uid %u was closed: what it sent is no message (%s)", (unsigned)c->peer.uid, why);
+	return DISPATCH_CLOSE;
+}
+
+/* Texts that were written with escapes may have been secrets. */
+static void text_wipe(struct text_space *text)
+{
+	if (text->n)
+		secret_wipe(text->buf, text->n);
+	text->n = 0;
+}
+
+enum dispatched dispatch(struct connection *c, struct span message)
+{
+	struct agent *a = c->agent;
+	struct request req = { .agent = a, .connection = c, .out_start = a->out.n };
+	struct bad_parameter bad;
+	enum dispatched dispatched = DISPATCH_CLOSE;
+	enum json_error error;
+
+	error = json_check(message, a->json);
+	if (error != JSON_OK)
+		return close_for(c, json_error_text(error));
+	switch (call_read(message, &a->text, &req.call, &bad)) {
+	case CALL_IS_NONE:
+		dispatched = close_for(c, "an object without a method");
+		break;
+	case CALL_INVALID:
+		dispatched = reply_bad_parameter(&req, &bad);
+		break;
+	case CALL_OK:
+		req.now_us = agent_now(a);
+		dispatched = call_method(&req);
+		break;
+	}
+	text_wipe(&a->text);
+	return dispatched;
+}

@@ -1,0 +1,180 @@
+/* agent/main.c - jetond: options to an agent, and the agent's end to an exit status. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+
+static const char usage[] =
+	"Usage: jetond [--user] [OPTION]...\n"
+	"\n"
+	"The Jeton token agent: issues, verifies, rotates and revokes API tokens for the programs of this\n"
+	"host, over a Unix socket that speaks Varlink. Runs in the foreground; systemd starts it as a\n"
+	"service. Talk to it with jetonctl(1).\n"
+	"\n"
+	"  --user         a user's own agent: settings, policies and state in the XDG base directories\n"
+	"  --socket PATH  where it listens (/run/jeton/agent.sock; --user: $XDG_RUNTIME_DIR/jeton/agent.sock)\n"
+	"  --config FILE  its settings (/etc/jeton/jeton.conf; --user: ~/.config/jeton/jeton.conf)\n"
+	"  --policy DIR   the directory of its policies, instead of all others (/etc/jeton/policy.d and so on)\n"
+	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: ~/.local/state/jeton)\n"
+	"  --help         print this\n"
+	"  --version      print the version\n"
+	"\n"
+	"Signals: SIGTERM and SIGINT end it when the calls under way are answered, SIGHUP reads the\n"
+	"policies anew. Exit status: 0 ended as told, 1 failed, 2 wrong usage.\n";
+
+enum option_code { OPTION_USER = 256, OPTION_SOCKET, OPTION_CONFIG, OPTION_POLICY, OPTION_STATE, OPTION_HELP, OPTION_VERSION };
+
+static const struct option options[] = {
+	{ "user", no_argument, NULL, OPTION_USER },
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
+	{ "policy", required_argument, NULL, OPTION_POLICY },
+	{ "state", required_argument, NULL, OPTION_STATE },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int misuse(const char *before, const char *what, const char *after)
+{
+	fprintf(stderr, "jetond: %s%s%s; see jetond --help\n", before, what, after);
+	return 2;
+}
+
+/* -1 to go on, else the exit status. */
+static int take_option(struct agent *a, int code)
+{
+	switch (code) {
+	case OPTION_USER:
+		a->user = true;
+		return -1;
+	case OPTION_SOCKET:
+		a->paths.socket = optarg;
+		return -1;
+	case OPTION_CONFIG:
+		a->paths.config = optarg;
+		a->paths.config_given = true;
+		return -1;
+	case OPTION_POLICY:
+		a->paths.policy_dirs[0] = optarg;
+		a->paths.n_policy_dirs = 1;
+		return -1;
+	case OPTION_STATE:
+		a->paths.state = optarg;
+		return -1;
+	case OPTION_HELP:
+		fputs(usage, stdout);
+		return fflush(stdout) == 0 ? 0 : 1;
+	case OPTION_VERSION:
+		puts("jetond " JETON_VERSION);
+		return fflush(stdout) == 0 ? 0 : 1;
+	default: /* getopt has said what is wrong */
+		fputs("jetond: see jetond --help\n", stderr);
+		return 2;
+	}
+}
+
+static int parse_options(struct agent *a, int argc, char *argv[])
+{
+	const char *missing;
+	int code, status, r;
+
+	while (argc > 0 && (code = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		status = take_option(a, code);
+		if (status >= 0)
+			return status;
+	}
+	if (argc > 0 && optind < argc)
+		return misuse("what is '", argv[optind], "'? Only options are taken");
+	r = paths_complete(&a->paths, a->user, &missing);
+	if (r == -ENOENT)
+		return misuse("$", missing, " is not set: set it, or give --socket, --config, --policy and --state");
+	return r < 0 ? 1 : -1;
+}
+
+/* Descriptors 0 to 2 are somebody's, so that nothing of ours becomes a place to print to. */
+static void open_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static void set_signals(void)
+{
+	static const int ours[] = { SIGTERM, SIGINT, SIGHUP }, harmless[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
+	sigset_t set;
+
+	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
+		signal(harmless[i], SIG_IGN);
+	/* Blocked before the first thread, so that all threads have them blocked: the loop takes them. */
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		sigaddset(&set, ours[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* No core, no debugger of the same user. The leak checker of a build for tests is such a debugger. */
+static void close_to_debuggers(void)
+{
+#ifndef JETON_SANITIZED
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
+
+static bool load_settings(struct agent *a)
+{
+	struct settings_message error;
+
+	settings_init(&a->settings, a->user);
+	if (settings_load(&a->settings, a->paths.config, a->paths.config_given, a->uid, warn, &error) == 0)
+		return true;
+	log_error("%s", error.text);
+	return false;
+}
+
+int main(int argc, char *argv[])
+{
+	static struct agent agent;
+	struct agent *a = &agent;
+	int status, r;
+
+	open_standard_descriptors();
+	close_to_debuggers();
+	log_init();
+	a->uid = geteuid();
+	status = parse_options(a, argc, argv);
+	if (status >= 0)
+		return status;
+	umask(0077);
+	set_signals();
+	/* One heap for all threads: the others need little, and it is less to keep resident. */
+	(void)mallopt(M_ARENA_MAX, 1);
+	if (sodium_init() < 0) {
+		log_error("libsodium does not work here");
+		return 1;
+	}
+	if (!load_settings(a))
+		return 1;
+	r = agent_start(a);
+	if (r == 0)
+		r = agent_run(a);
+	agent_done(a);
+	return r < 0 ? 1 : 0;
+}

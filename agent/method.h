@@ -1,0 +1,27 @@
+/* agent/method.h - the functions behind the methods, one each; dispatch.c has the table. Each is called when its caller may call it. */
+#pragma once
+
+#include "agent/request.h"
+
+/* method-service.c: org.varlink.service */
+enum dispatched method_get_info(struct request *req);
+enum dispatched method_get_interface_description(struct request *req);
+
+/* method-issue.c */
+enum dispatched method_issue(struct request *req);
+enum dispatched method_derive(struct request *req);
+
+/* method-verify.c */
+enum dispatched method_verify(struct request *req);
+
+/* method-list.c */
+enum dispatched method_list(struct request *req);
+enum dispatched method_describe(struct request *req);
+
+/* method-end.c */
+enum dispatched method_revoke(struct request *req);
+enum dispatched method_rotate(struct request *req);
+
+/* method-admin.c */
+enum dispatched method_get_status(struct request *req);
+enum dispatched method_reload(struct request *req);

@@ -1,0 +1,79 @@
+/* agent/mint.c - see mint.h. The value exists in agent->scratch for the length of one call, then in the reply alone. */
+#include "agent/mint.h"
+
+#include <sodium.h>
+
+#include "agent/reply.h"
+#include "protocol/token.h"
+
+struct packed_scopes pack_scopes(const struct span scopes[], unsigned n, uint8_t *buf)
+{
+	struct packed_scopes packed = { .p = buf, .count = (uint8_t)n };
+	uint8_t *at = buf;
+
+	for (unsigned i = 0; i < n; i++) {
+		*at++ = (uint8_t)scopes[i].n;
+		memcpy(at, scopes[i].p, scopes[i].n);
+		at += scopes[i].n;
+	}
+	packed.n_bytes = (uint16_t)(at - buf);
+	return packed;
+}
+
+/* Random: it tells nothing of how many there are. With 64 bits it is not given twice; what is known is asked. */
+static uint64_t new_id(struct agent *a)
+{
+	uint64_t id;
+
+	do
+		randombytes_buf(&id, sizeof(id));
+	while (id == 0 || vault_id_is_taken(a->vault, id));
+	return id;
+}
+
+int mint(struct agent *a, struct vault_change *change, struct token_facts *facts, token_ref parent)
+{
+	struct scratch *s = a->scratch;
+
+	facts->id = new_id(a);
+	randombytes_buf(s->random, sizeof(s->random));
+	token_make(facts->id, s->random, s->value);
+	crypto_hash_sha256(facts->hash, (const uint8_t *)s->value + TOKEN_SECRET_AT, TOKEN_SECRET_LEN);
+	return vault_prepare_insert(change, facts, parent, NULL);
+}
+
+void mint_done(struct agent *a)
+{
+	secret_wipe(a->scratch->random, sizeof(a->scratch->random));
+	secret_wipe(a->scratch->value, sizeof(a->scratch->value));
+}
+
+struct json_writer *mint_reply_begin(struct request *req, const struct token_facts *facts)
+{
+	struct agent *a = req->agent;
+	struct json_writer *w = reply_begin(req);
+
+	a->out_has_value = true;
+	json_key(w, "token");
+	json_put_string(w, (struct span){ a->scratch->value, TOKEN_LEN });
+	json_key(w, "info");
+	write_token(w, facts);
+	return w;
+}
+
+enum dispatched mint_failed(struct request *req)
+{
+	struct agent *a = req->agent;
+
+	log_limited(&a->limit_full, agent_monotonic(a),
+		    "no room for another token: raise MemoryLimit= (now %llu MiB), or LimitMEMLOCK= of the unit, or end unused tokens",
+		    (unsigned long long)(a->settings.memory_limit >> 20));
+	return reply_limit(req, "MemoryLimit", (int64_t)a->settings.memory_limit);
+}
+
+bool mint_has_room(struct agent *a, uid_t uid, struct span name)
+{
+	const struct owner *owner = vault_find_owner(a->vault, uid, name);
+
+	return !owner || owner->n_active < a->settings.max_tokens_per_user;
+}

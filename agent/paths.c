@@ -1,0 +1,80 @@
+/* agent/paths.c - see paths.h. */
+#include "agent/paths.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int join(const char *a, const char *b, const char *c, const char **ret)
+{
+	char *path;
+
+	if (asprintf(&path, "%s%s%s", a, b, c) < 0)
+		return -ENOMEM;
+	*ret = path;
+	return 0;
+}
+
+static const char *variable(const char *name)
+{
+	const char *value = getenv(name);
+
+	/* The base directories must be absolute; others are to be ignored. */
+	return value && value[0] == '/' ? value : NULL;
+}
+
+/* $XDG_name/more, or $HOME/otherwise/more. */
+static int in_base(const char *xdg, const char *otherwise, const char *more, const char **ret, const char **ret_missing)
+{
+	const char *base = variable(xdg), *home;
+
+	if (base)
+		return join(base, more, "", ret);
+	home = variable("HOME");
+	if (!home || !otherwise) {
+		*ret_missing = otherwise ? "HOME" : xdg;
+		return -ENOENT;
+	}
+	return join(home, otherwise, more, ret);
+}
+
+static int complete_user(struct paths *p, const char **ret_missing)
+{
+	int r = 0;
+
+	if (!p->socket)
+		r = in_base("XDG_RUNTIME_DIR", NULL, "/jeton/agent.sock", &p->socket, ret_missing);
+	if (r == 0 && !p->config)
+		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/jeton.conf", &p->config, ret_missing);
+	if (r == 0 && p->n_policy_dirs == 0)
+		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/policy.d", &p->policy_dirs[p->n_policy_dirs++],
+			    ret_missing);
+	if (r == 0 && !p->state)
+		r = in_base("XDG_STATE_HOME", "/.local/state", "/jeton", &p->state, ret_missing);
+	return r;
+}
+
+static void complete_system(struct paths *p)
+{
+	const char *state = variable("STATE_DIRECTORY");
+
+	if (!p->socket)
+		p->socket = "/run/jeton/agent.sock";
+	if (!p->config)
+		p->config = "/etc/jeton/jeton.conf";
+	if (p->n_policy_dirs == 0) {
+		p->policy_dirs[p->n_policy_dirs++] = "/etc/jeton/policy.d";
+		p->policy_dirs[p->n_policy_dirs++] = "/run/jeton/policy.d";
+		p->policy_dirs[p->n_policy_dirs++] = "/usr/lib/jeton/policy.d";
+	}
+	if (!p->state)
+		p->state = state ? state : "/var/lib/jeton";
+}
+
+int paths_complete(struct paths *p, bool user, const char **ret_missing)
+{
+	if (user)
+		return complete_user(p, ret_missing);
+	complete_system(p);
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* agent/paths.h - where things are: by option, by what systemd says, or in their usual places. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "protocol/base/cleanup.h"
+
+/* Strings are the caller's, or live as long as the process. */
+struct paths {
+	const char *socket;
+	const char *config;
+	bool config_given; /* by option: then it must be there */
+	const char *policy_dirs[3];
+	size_t n_policy_dirs;
+	const char *state;
+};
+
+/*
+ * Fills in what is NULL (or none). user: a user's own agent, in the XDG base directories. Returns 0; -ENOMEM; or -ENOENT, with *ret_missing
+ * the name of the environment variable that would tell.
+ */
+int paths_complete(struct paths *p, bool user, const char **ret_missing) MUST_USE;

@@ -1,0 +1,69 @@
+/* agent/presented.c - see presented.h. */
+#include "agent/presented.h"
+
+#include <sodium.h>
+
+#include "agent/change.h"
+#include "agent/denied.h"
+#include "agent/reply.h"
+#include "protocol/token.h"
+
+enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct presented *ret)
+{
+	const struct ended_token *ended;
+	struct span secret;
+
+	if (!token_read(value, &ret->id, &secret))
+		return VERDICT_INVALID;
+	crypto_hash_sha256(ret->hash, (const uint8_t *)secret.p, secret.n);
+	ret->ref = vault_find(a->vault, ret->id);
+	if (ret->ref != REF_NONE) {
+		if (!vault_hash_is(a->vault, ret->ref, ret->hash))
+			return VERDICT_INVALID;
+		if (is_denied(a, ret->ref))
+			return VERDICT_REVOKED;
+		return now_us < vault_expires_us(a->vault, ret->ref) ? VERDICT_GOOD : VERDICT_EXPIRED;
+	}
+	ended = vault_find_ended(a->vault, ret->id);
+	if (!ended || !ended_hash_may_be(ended, ret->hash))
+		return VERDICT_INVALID;
+	ret->row = ended->row;
+	return VERDICT_ENDED;
+}
+
+bool is_hash_of(const struct token_facts *facts, const uint8_t *hash)
+{
+	return crypto_verify_32(facts->hash, hash) == 0;
+}
+
+static void on_ended(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r)
+{
+	if (r < 0)
+		reply_store_failed(req, NULL);
+	else if (!facts || !is_hash_of(facts, hash))
+		reply_invalid_token(req);
+	else if (facts->state == TOKEN_EXPIRED)
+		reply_token_expired(req, facts);
+	else
+		reply_token_revoked(req, facts->id);
+}
+
+enum dispatched reply_verdict(struct request *req, enum verdict verdict, const struct presented *presented)
+{
+	struct token_facts facts;
+
+	req->agent->denied_total++;
+	switch (verdict) {
+	case VERDICT_GOOD:
+	case VERDICT_INVALID:
+		break;
+	case VERDICT_EXPIRED:
+		vault_facts(req->agent->vault, presented->ref, &facts);
+		return reply_token_expired(req, &facts);
+	case VERDICT_REVOKED:
+		return reply_token_revoked(req, presented->id);
+	case VERDICT_ENDED:
+		return change_read_ended(req, presented->row, presented->hash, on_ended);
+	}
+	return reply_invalid_token(req);
+}

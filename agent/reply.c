@@ -1,0 +1,275 @@
+/* agent/reply.c - see reply.h. */
+#include "agent/reply.h"
+
+#include "protocol/token.h"
+
+#define STD "org.varlink.service."
+#define OURS "io.jeton.Agent."
+
+static const char *const state_names[] = { "active", "expired", "revoked" };
+static const char *const binding_names[] = { "none", "process", "unit" };
+static const char *const end_names[] = {
+	[END_EXPIRED] = "expired",     [END_OWNER] = "owner",	[END_ADMINISTRATOR] = "administrator",
+	[END_PRESENTED] = "presented", [END_PARENT] = "parent", [END_BINDING] = "binding",
+	[END_USES] = "uses",	       [END_ROTATED] = "rotated",
+};
+
+void reply_drop(struct request *req)
+{
+	struct json_writer *w = &req->agent->out;
+
+	w->n = req->out_start;
+	w->overflow = false;
+	w->comma = false;
+}
+
+struct json_writer *reply_begin(struct request *req)
+{
+	struct json_writer *w = &req->agent->out;
+
+	req->out_start = w->n;
+	w->comma = false;
+	json_open(w, '{');
+	json_key(w, "parameters");
+	json_open(w, '{');
+	return w;
+}
+
+static enum dispatched end(struct request *req, bool continues)
+{
+	struct json_writer *w = &req->agent->out;
+
+	json_close(w, '}');
+	if (continues) {
+		json_key(w, "continues");
+		json_put_bool(w, true);
+	}
+	json_close(w, '}');
+	json_put_raw(w, (struct span){ "", 1 });
+	w->comma = false;
+	if (req->call.oneway)
+		reply_drop(req);
+	else if (w->overflow || w->n - req->out_start > FRAME_BUF_MAX) {
+		reply_drop(req);
+		return reply_limit(req, "reply", (int64_t)FRAME_MAX);
+	}
+	return DISPATCH_DONE;
+}
+
+enum dispatched reply_end(struct request *req)
+{
+	return end(req, false);
+}
+
+enum dispatched reply_end_continues(struct request *req)
+{
+	return end(req, true);
+}
+
+enum dispatched reply_empty(struct request *req)
+{
+	reply_begin(req);
+	return reply_end(req);
+}
+
+/* ---- values ------------------------------------------------------------------------------------- */
+
+static void write_id(struct json_writer *w, const char *key, uint64_t id)
+{
+	char text[TOKEN_ID_LEN];
+
+	json_key(w, key);
+	if (id == 0) {
+		json_put_null(w);
+		return;
+	}
+	token_id_write(id, text);
+	json_put_string(w, (struct span){ text, sizeof(text) });
+}
+
+static void write_text(struct json_writer *w, const char *key, struct span text)
+{
+	json_key(w, key);
+	json_put_string_or_null(w, text);
+}
+
+static void write_word(struct json_writer *w, const char *key, const char *word)
+{
+	write_text(w, key, span_of(word));
+}
+
+static void write_us(struct json_writer *w, const char *key, uint64_t at_us)
+{
+	json_key(w, key);
+	if (at_us)
+		json_put_int(w, (int64_t)at_us);
+	else
+		json_put_null(w);
+}
+
+static void write_scopes(struct json_writer *w, const struct packed_scopes *scopes)
+{
+	struct span scope;
+	unsigned at = 0;
+
+	json_key(w, "scopes");
+	if (scopes->count == 0) {
+		json_put_null(w);
+		return;
+	}
+	json_open(w, '[');
+	while (packed_scopes_next(scopes, &at, &scope))
+		json_put_string(w, scope);
+	json_close(w, ']');
+}
+
+void write_token(struct json_writer *w, const struct token_facts *facts)
+{
+	json_open(w, '{');
+	write_id(w, "id", facts->id);
+	write_text(w, "name", facts->name);
+	json_key(w, "ownerUid");
+	json_put_int(w, facts->owner_uid);
+	write_text(w, "owner", facts->owner_name);
+	write_scopes(w, &facts->scopes);
+	write_us(w, "createdUSec", facts->created_us);
+	write_us(w, "expiresUSec", facts->expires_us);
+	write_us(w, "lastUsedUSec", facts->last_used_us);
+	write_text(w, "lastUsedBy", facts->last_used_by);
+	write_word(w, "state", state_names[facts->state]);
+	write_word(w, "binding", binding_names[facts->binding]);
+	json_key(w, "usesLeft");
+	if (facts->uses_left == USES_UNLIMITED)
+		json_put_null(w);
+	else
+		json_put_int(w, facts->uses_left);
+	write_id(w, "parent", facts->parent);
+	write_id(w, "replacedBy", facts->replaced_by);
+	write_text(w, "credential", facts->credential);
+	write_text(w, "issuedTo", facts->issued_to);
+	write_us(w, "endedUSec", facts->ended_us);
+	write_text(w, "ended", facts->ended == END_NOT ? SPAN_NONE : span_of(end_names[facts->ended]));
+	json_close(w, '}');
+}
+
+/* ---- errors ------------------------------------------------------------------------------------- */
+
+static struct json_writer *error_begin(struct request *req, const char *error)
+{
+	struct json_writer *w = &req->agent->out;
+
+	req->out_start = w->n;
+	w->comma = false;
+	json_open(w, '{');
+	json_key(w, "error");
+	json_put_string(w, span_of(error));
+	json_key(w, "parameters");
+	json_open(w, '{');
+	return w;
+}
+
+enum dispatched reply_error(struct request *req, const char *error, const char *parameter, struct span value)
+{
+	struct json_writer *w = error_begin(req, error);
+
+	if (parameter)
+		write_text(w, parameter, value);
+	return reply_end(req);
+}
+
+enum dispatched reply_invalid_parameter(struct request *req, const char *name)
+{
+	return reply_error(req, STD "InvalidParameter", "parameter", span_of(name));
+}
+
+/* The name is as the client wrote it, escapes and all: it goes back between quotes as it is. */
+enum dispatched reply_bad_parameter(struct request *req, const struct bad_parameter *bad)
+{
+	struct json_writer *w;
+
+	if (bad->name.n > 256)
+		return reply_invalid_parameter(req, "parameters");
+	w = error_begin(req, STD "InvalidParameter");
+	json_key(w, "parameter");
+	json_put_raw(w, SPAN("\""));
+	json_put_raw(w, bad->name);
+	json_put_raw(w, SPAN("\""));
+	w->comma = true;
+	return reply_end(req);
+}
+
+enum dispatched reply_permission_denied(struct request *req)
+{
+	struct agent *a = req->agent;
+
+	a->denied_total++;
+	log_limited(&a->limit_refused, agent_monotonic(a), "refused: %.*s by uid %u (pid %d)",
+		    (int)req->call.method.n, req->call.method.p ? req->call.method.p : "",
+		    (unsigned)req->connection->peer.uid, (int)req->connection->peer.pid);
+	return reply_error(req, STD "PermissionDenied", NULL, SPAN_NONE);
+}
+
+enum dispatched reply_limit(struct request *req, const char *limit, int64_t max)
+{
+	struct json_writer *w = error_begin(req, OURS "LimitReached");
+
+	write_word(w, "limit", limit);
+	json_key(w, "max");
+	json_put_int(w, max);
+	return reply_end(req);
+}
+
+enum dispatched reply_lifetime(struct request *req, uint64_t min_us, uint64_t max_us)
+{
+	struct json_writer *w = error_begin(req, OURS "LifetimeOutOfRange");
+
+	json_key(w, "minSec");
+	json_put_int(w, (int64_t)(min_us / 1000000));
+	json_key(w, "maxSec");
+	json_put_int(w, (int64_t)(max_us / 1000000));
+	return reply_end(req);
+}
+
+enum dispatched reply_invalid_token(struct request *req)
+{
+	return reply_error(req, OURS "InvalidToken", NULL, SPAN_NONE);
+}
+
+enum dispatched reply_no_such_token(struct request *req)
+{
+	return reply_error(req, OURS "NoSuchToken", NULL, SPAN_NONE);
+}
+
+enum dispatched reply_token_expired(struct request *req, const struct token_facts *facts)
+{
+	struct json_writer *w = error_begin(req, OURS "TokenExpired");
+
+	write_id(w, "id", facts->id);
+	write_us(w, "expiredUSec", facts->expires_us);
+	return reply_end(req);
+}
+
+enum dispatched reply_token_revoked(struct request *req, uint64_t id)
+{
+	struct json_writer *w = error_begin(req, OURS "TokenRevoked");
+
+	write_id(w, "id", id);
+	return reply_end(req);
+}
+
+enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
+{
+	struct json_writer *w = error_begin(req, OURS "PolicyInvalid");
+
+	write_word(w, "file", error->file);
+	json_key(w, "line");
+	json_put_int(w, error->line);
+	write_word(w, "message", error->message);
+	return reply_end(req);
+}
+
+void reply_store_failed(struct request *req, void *unused)
+{
+	(void)unused;
+	(void)reply_error(req, OURS "StoreFailed", NULL, SPAN_NONE);
+}

@@ -1,0 +1,39 @@
+/*
+ * agent/reply.h - the agent's half of writing: replies and errors, straight into agent->out. Nothing is written for a call that
+ * is oneway. All return DISPATCH_DONE, so that a handler may end with them.
+ */
+#pragma once
+
+#include "agent/request.h"
+#include "agent/token-facts.h"
+
+/*
+ * A reply: reply_begin(), members by json_key() and the like, reply_end(). Between them nothing else is written to out. `continues`: more
+ * replies to this call follow.
+ */
+struct json_writer *reply_begin(struct request *req);
+enum dispatched reply_end(struct request *req);
+enum dispatched reply_end_continues(struct request *req);
+
+/* A reply with no parameters. */
+enum dispatched reply_empty(struct request *req);
+
+/* Takes back what was written for this request. */
+void reply_drop(struct request *req);
+
+/* A token's public facts, as a value. */
+void write_token(struct json_writer *w, const struct token_facts *facts);
+
+/* Errors with one parameter, or none (parameter NULL). */
+enum dispatched reply_error(struct request *req, const char *error, const char *parameter, struct span value);
+enum dispatched reply_invalid_parameter(struct request *req, const char *name);
+enum dispatched reply_bad_parameter(struct request *req, const struct bad_parameter *bad);
+enum dispatched reply_permission_denied(struct request *req);
+enum dispatched reply_limit(struct request *req, const char *limit, int64_t max);
+enum dispatched reply_lifetime(struct request *req, uint64_t min_us, uint64_t max_us);
+enum dispatched reply_invalid_token(struct request *req);
+enum dispatched reply_no_such_token(struct request *req);
+enum dispatched reply_token_expired(struct request *req, const struct token_facts *facts);
+enum dispatched reply_token_revoked(struct request *req, uint64_t id);
+enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error);
+void reply_store_failed(struct request *req, void *unused);

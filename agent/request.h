@@ -1,0 +1,12 @@
+/* agent/request.h - one call, as the functions that answer it see it. */
+#pragma once
+
+#include "agent/dispatch.h"
+
+struct request {
+	struct agent *agent;
+	struct connection *connection;
+	struct call call;
+	uint64_t now_us;
+	size_t out_start; /* where its reply starts in agent->out */
+};

@@ -1,0 +1,164 @@
+/* agent/rules-in-force.c - see rules-in-force.h. */
+#include "agent/rules-in-force.h"
+
+#include <errno.h>
+
+#include "agent/change.h"
+
+/* Policies on their way into force. */
+struct candidate {
+	struct deferred deferred;
+	struct agent *agent;
+	struct policy *policy;
+	void (*done)(void *userdata);
+	void *userdata;
+};
+
+static void ask_name(void *userdata, struct policy_id *id, bool group)
+{
+	struct agent *a = userdata;
+
+	if (group)
+		names_ask_group(a->names, id->text);
+	else
+		names_ask_user(a->names, id->text);
+}
+
+static void resolve_name(void *userdata, struct policy_id *id, bool group)
+{
+	struct agent *a = userdata;
+	int r = group ? names_group_id(a->names, id->text, &id->id) : names_user_id(a->names, id->text, &id->id);
+
+	id->exists = r == 1;
+}
+
+static void warn_of_missing(void *userdata, struct policy_id *id, bool group)
+{
+	(void)userdata;
+	if (!id->exists)
+		log_warning("%s:%u: there is no %s '%s': this matches nobody until there is", id->place.path,
+			    id->place.line, group ? "group" : "user", id->text);
+}
+
+static void resolve_admin_group(struct agent *a)
+{
+	a->has_admin_gid = !a->user && a->settings.admin_group[0] &&
+			   names_group_id(a->names, a->settings.admin_group, &a->admin_gid) == 1;
+}
+
+static void put_in_force(struct agent *a, struct policy *policy)
+{
+	policy_each_name(policy, resolve_name, a);
+	policy_each_name(policy, warn_of_missing, a);
+	resolve_admin_group(a);
+	policy_unref(a->policy);
+	a->policy = policy;
+	a->access_generation++;
+	a->policies_loaded_us = agent_now(a);
+}
+
+static void complete(struct deferred *d)
+{
+	struct candidate *c = (struct candidate *)d;
+
+	put_in_force(c->agent, c->policy);
+	if (c->done) {
+		c->agent->refusing = false;
+		c->done(c->userdata);
+	}
+	free(c);
+}
+
+static void on_named(void *userdata)
+{
+	struct candidate *c = userdata;
+
+	change_defer(c->agent, &c->deferred);
+}
+
+/* Takes the policy over. */
+static int look_up_names(struct agent *a, struct policy *policy, void (*done)(void *userdata), void *userdata)
+{
+	struct candidate *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		policy_unref(policy);
+		return -ENOMEM;
+	}
+	*c = (struct candidate){
+		.deferred.complete = complete,
+		.agent = a,
+		.policy = policy,
+		.done = done,
+		.userdata = userdata,
+	};
+	names_refresh(a->names);
+	if (a->settings.admin_group[0])
+		names_ask_group(a->names, a->settings.admin_group);
+	policy_each_name(policy, ask_name, a);
+	names_barrier(a->names, on_named, c);
+	return 0;
+}
+
+static int load(struct agent *a, struct policy **ret, struct policy_error *ret_error)
+{
+	return policy_load(a->paths.policy_dirs, a->paths.n_policy_dirs, a->uid, ret, ret_error);
+}
+
+static void log_policy_error(const struct policy_error *error)
+{
+	if (error->line)
+		log_error("%s:%u: %s", error->file, error->line, error->message);
+	else
+		log_error("%s: %s", error->file, error->message);
+}
+
+int rules_start(struct agent *a)
+{
+	struct policy *policy = NULL;
+	int r = load(a, &policy, &a->policy_error);
+
+	if (r == -EINVAL) {
+		log_policy_error(&a->policy_error);
+		log_error("the policies are wrong, so all but GetStatus, Explain and Reload is refused; mend them and run `jetonctl reload`");
+		a->refusing = true;
+		policy = policy_new_empty();
+		r = policy ? 0 : -ENOMEM;
+	}
+	return r < 0 ? r : look_up_names(a, policy, NULL, NULL);
+}
+
+static void nothing(void *userdata)
+{
+	(void)userdata;
+}
+
+int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata, struct policy_error *ret_error)
+{
+	struct policy *policy = NULL;
+	int r = load(a, &policy, ret_error);
+
+	if (r == -EINVAL) {
+		log_policy_error(ret_error);
+		if (a->refusing)
+			a->policy_error = *ret_error;
+		else
+			log_warning("the policies read before stay in force");
+	}
+	return r < 0 ? r : look_up_names(a, policy, done ? done : nothing, userdata);
+}
+
+void rules_names_changed(struct agent *a)
+{
+	if (!a->policy)
+		return;
+	policy_each_name(a->policy, resolve_name, a);
+	resolve_admin_group(a);
+	a->access_generation++;
+}
+
+void rules_done(struct agent *a)
+{
+	policy_unref(a->policy);
+	a->policy = NULL;
+}

@@ -1,0 +1,31 @@
+/* agent/token-call.c - see token-call.h. */
+#include "agent/token-call.h"
+
+#include "agent/denied.h"
+#include "protocol/token.h"
+
+bool id_read(struct span text, uint64_t *ret)
+{
+	return token_id_read(text, ret) && *ret != 0;
+}
+
+bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid, struct span owner_name)
+{
+	return admin || (owner_uid == req->connection->peer.uid && !name.p == !owner_name.p &&
+			 span_equal(name, owner_name));
+}
+
+void facts_at(struct agent *a, token_ref ref, uint64_t now_us, struct token_facts *ret)
+{
+	vault_facts(a->vault, ref, ret);
+	if (is_denied(a, ref)) {
+		ret->state = TOKEN_REVOKED;
+		ret->ended = END_ADMINISTRATOR;
+		return;
+	}
+	if (ret->expires_us > now_us)
+		return;
+	ret->state = TOKEN_EXPIRED;
+	ret->ended = END_EXPIRED;
+	ret->ended_us = ret->expires_us;
+}

@@ -1,0 +1,192 @@
+/*
+ * agent/upkeep.c - see upkeep.h. Each kind of work goes in slices, one slice under way at a time, so that a million
+ * tokens ending at once delay no call.
+ */
+#include "agent/upkeep.h"
+
+#include "agent/change.h"
+#include "protocol/base/time.h"
+
+enum {
+	SLICE = 256,
+	ENDED_PER_OWNER = 1000,
+};
+static const uint64_t KEEP_EVERY_US = 30 * USEC_PER_SEC;   /* last uses are kept to within a minute */
+static const uint64_t NAMES_EVERY_US = 300 * USEC_PER_SEC; /* accounts are looked up again */
+static const uint64_t RETRY_US = 5 * USEC_PER_SEC;	   /* after the store failed */
+
+static void arm(struct agent *a, uint64_t at_us)
+{
+	if (at_us == UINT64_MAX) {
+		(void)sd_event_source_set_enabled(a->expiry_timer, SD_EVENT_OFF);
+		return;
+	}
+	(void)sd_event_source_set_time(a->expiry_timer, at_us);
+	(void)sd_event_source_set_enabled(a->expiry_timer, SD_EVENT_ONESHOT);
+}
+
+void upkeep_vault_changed(struct agent *a)
+{
+	uint64_t next = vault_next_expiry_us(a->vault);
+
+	if (a->sweeping || next == a->next_expiry_us)
+		return;
+	a->next_expiry_us = next;
+	arm(a, next);
+}
+
+static void on_swept(struct agent *a, int r)
+{
+	a->sweeping = false;
+	a->next_expiry_us = 0;
+	if (r < 0)
+		arm(a, agent_now(a) + RETRY_US);
+	else
+		upkeep_vault_changed(a);
+}
+
+void upkeep_sweep(struct agent *a)
+{
+	struct vault_change *change;
+	size_t n = 0;
+
+	if (a->sweeping)
+		return;
+	change = vault_change_new(a->vault);
+	if (!change || vault_prepare_expired(change, agent_now(a), SLICE, &n) < 0 || n == 0) {
+		vault_rollback(change);
+		/* Nothing is due yet (the clock was set back, or the timer early), or there is no memory. */
+		a->next_expiry_us = vault_next_expiry_us(a->vault);
+		arm(a, a->next_expiry_us > agent_now(a) ? a->next_expiry_us : agent_now(a) + RETRY_US);
+		return;
+	}
+	a->sweeping = true;
+	if (change_submit_own(a, change, on_swept) < 0)
+		on_swept(a, -1);
+}
+
+static int on_expiry(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	(void)source;
+	(void)at_us;
+	upkeep_sweep(userdata);
+	return 0;
+}
+
+/* ---- last uses, and ended tokens that are no longer kept ------------------------------------------ */
+
+static void forget_some(struct agent *a);
+
+static void on_forgotten(struct agent *a, int r)
+{
+	a->forgetting = false;
+	if (r == 0)
+		forget_some(a);
+}
+
+static void forget_some(struct agent *a)
+{
+	uint64_t now = agent_now(a), keep = a->settings.keep_ended_us;
+	struct vault_change *change;
+	size_t n = 0;
+
+	if (a->forgetting)
+		return;
+	change = vault_change_new(a->vault);
+	if (!change || vault_prepare_forget(change, now > keep ? now - keep : 0, ENDED_PER_OWNER, SLICE, &n) < 0 || n == 0) {
+		vault_rollback(change);
+		return;
+	}
+	a->forgetting = change_submit_own(a, change, on_forgotten) == 0;
+}
+
+static void keep_some(struct agent *a);
+
+static void on_kept(struct agent *a, int r)
+{
+	a->keeping = false;
+	if (r == 0)
+		keep_some(a);
+}
+
+static void keep_some(struct agent *a)
+{
+	struct vault_change *change;
+	size_t n = 0;
+
+	if (a->keeping)
+		return;
+	change = vault_change_new(a->vault);
+	if (!change || vault_prepare_last_used(change, SLICE, &n) < 0 || n == 0) {
+		vault_rollback(change);
+		return;
+	}
+	a->keeping = change_submit_own(a, change, on_kept) == 0;
+}
+
+static void no_more(struct agent *a, int r)
+{
+	(void)a;
+	(void)r;
+}
+
+void upkeep_keep_all(struct agent *a)
+{
+	struct vault_change *change;
+	size_t n;
+
+	do {
+		n = 0;
+		change = vault_change_new(a->vault);
+		if (!change || vault_prepare_last_used(change, SLICE, &n) < 0 || n == 0) {
+			vault_rollback(change);
+			return;
+		}
+	} while (change_submit_own(a, change, no_more) == 0);
+}
+
+static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void)at_us;
+	keep_some(a);
+	forget_some(a);
+	(void)sd_event_source_set_time(source, agent_monotonic(a) + KEEP_EVERY_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int on_names_age(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	struct agent *a = userdata;
+
+	(void)at_us;
+	names_refresh(a->names);
+	(void)sd_event_source_set_time(source, agent_monotonic(a) + NAMES_EVERY_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int upkeep_init(struct agent *a)
+{
+	uint64_t now = agent_monotonic(a);
+	int r;
+
+	r = sd_event_add_time(a->event, &a->expiry_timer, CLOCK_REALTIME, 0, 1000, on_expiry, a);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(a->expiry_timer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(a->event, &a->keep_timer, CLOCK_MONOTONIC, now + KEEP_EVERY_US, USEC_PER_SEC, on_keep, a);
+	if (r >= 0)
+		r = sd_event_add_time(a->event, &a->names_timer, CLOCK_MONOTONIC, now + NAMES_EVERY_US, USEC_PER_SEC, on_names_age, a);
+	if (r < 0)
+		return r;
+	upkeep_vault_changed(a);
+	return 0;
+}
+
+void upkeep_done(struct agent *a)
+{
+	a->expiry_timer = sd_event_source_unref(a->expiry_timer);
+	a->keep_timer = sd_event_source_unref(a->keep_timer);
+	a->names_timer = sd_event_source_unref(a->names_timer);
+}
