@@ -68,7 +68,7 @@ HARDEN = -fstack-clash-protection -fstack-protector-strong -fcf-protection=full 
 	$(if $(SANITIZE),,-D_FORTIFY_SOURCE=3)
 LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code -Wl,--as-needed
 AUTOINIT ?= $(if $(SANITIZE),no,yes)
-sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+sanitize := $(if $(SANITIZE),-DJETON_SANITIZED -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 flags = -std=gnu17 -D_GNU_SOURCE -I. -DJETON_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(sanitize) \
 	-ffile-prefix-map=$(CURDIR)/= $(CPPFLAGS) $(CFLAGS)
 packages := libsystemd libsodium sqlite3 inih check
