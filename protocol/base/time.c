@@ -42,7 +42,7 @@ uint64_t time_now_us(void)
 /* Moves *p past the unit that stands there, and gives it; seconds for none; 0 for no unit. */
 static uint64_t read_unit(const char **p)
 {
-	int n = (int)strcspn(*p, " \t\n0123456789.");
+	int n = (int)strcspn(*p, " \t\n0123456789");
 	char name[16];
 
 	/* A name too long is cut, and then none of ours, for want of the second space. */
@@ -118,18 +118,20 @@ static const char *read_clock(const char *p, struct tm *tm, uint32_t *ret_us)
 /* p: what stands behind the date. */
 static int parse_clock(const char *p, struct tm *tm, int64_t *ret_sec, uint32_t *ret_us)
 {
-	long offset;
+	int64_t offset;
 
 	p = strchr("Tt ", *p) ? read_clock(p + 1, tm, ret_us) : NULL;
 	if (p && !*p) {
 		*ret_sec = mktime(tm);
 		return 0;
 	}
-	if (p && strcmp(p, " UTC") == 0)
+	if (p && (strcmp(p, " UTC") == 0 || strcmp(p, "z") == 0))
 		p = "Z";
 	if (!p || *p == ' ' || !(p = strptime(p, "%z", tm)) || *p)
 		return -EINVAL;
 	offset = tm->tm_gmtoff;
+	if (offset <= -(int64_t)SEC_PER_DAY || offset >= (int64_t)SEC_PER_DAY)
+		return -EINVAL;
 	*ret_sec = timegm(tm) - offset;
 	return 0;
 }
