@@ -1,0 +1,132 @@
+/*
+ * agent/sqlite-log.c - SQLite's log: what of it counts, and when it is written back.
+ */
+#include "agent/sqlite-store.h"
+
+#include <string.h>
+
+enum {
+	/*
+	 * Frames of the log (of a page each) after which it is written back: 4 MiB, as SQLite has
+	 * it.
+	 */
+	CHECKPOINT_FRAMES = 1000,
+	LOG_HEADER = 32,
+	LOG_FRAME = 24 + STORE_PAGE_SIZE,
+	LOG_SALT_AT = 16,
+};
+
+int sqlite_store_result(struct sqlite_store *s, int rc)
+{
+	if (s->trusted && sqlite_is_fatal(s->file.db, rc))
+		s->broken = true;
+	return sqlite_errno(s->file.db, rc);
+}
+
+/* SQLite's own handle of its log, or NULL where none is open. */
+static sqlite3_file *log_of(struct sqlite_store *s)
+{
+	sqlite3_file *log = NULL;
+
+	(void)sqlite3_file_control(s->file.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	return log && log->pMethods ? log : NULL;
+}
+
+static int on_commit(void *userdata, sqlite3 *db, const char *name, int n_frames)
+{
+	struct sqlite_store *s = userdata;
+
+	(void)db;
+	(void)name;
+	s->n_frames = n_frames;
+	return SQLITE_OK;
+}
+
+static bool read_salt(sqlite3_file *log, uint8_t ret[static 8])
+{
+	return log->pMethods->xRead(log, ret, 8, LOG_SALT_AT) == SQLITE_OK;
+}
+
+void sqlite_store_note_salt(struct sqlite_store *s)
+{
+	sqlite3_file *log = log_of(s);
+
+	if (!log || !read_salt(log, s->salt))
+		memset(s->salt, 0, sizeof(s->salt));
+}
+
+/*
+ * Cuts off what a failed change has left in the log behind the last commit. If it began the log
+ * anew, which only happens once all of it is in the file, no frame of it counts. A cut that fails
+ * leaves what recovery would drop, as long as no commit mark is in it; and one is in it only after
+ * a failed sync, when a new file is made.
+ */
+void sqlite_store_cut_log(struct sqlite_store *s)
+{
+	sqlite3_file *log = log_of(s);
+	int64_t n = s->n_frames;
+	sqlite3_int64 size;
+	uint8_t salt[8];
+
+	if (!log || n < 0 || log->pMethods->xFileSize(log, &size) != SQLITE_OK)
+		return;
+	if (!read_salt(log, salt) || memcmp(salt, s->salt, sizeof(salt)) != 0)
+		n = 0;
+	if (size > LOG_HEADER + n * LOG_FRAME)
+		(void)log->pMethods->xTruncate(log, LOG_HEADER + n * LOG_FRAME);
+}
+
+int sqlite_store_sync(struct sqlite_store *s)
+{
+	sqlite3_file *files[] = { log_of(s), NULL };
+
+	(void)sqlite3_file_control(s->file.db, "main", SQLITE_FCNTL_FILE_POINTER, &files[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		int rc = files[i] ? files[i]->pMethods->xSync(files[i], SQLITE_SYNC_NORMAL)
+				  : SQLITE_OK;
+
+		if (rc != SQLITE_OK)
+			return sqlite_errno(s->file.db, rc);
+	}
+	return state_dir_sync(s->dir);
+}
+
+/*
+ * Also what an agent that was killed has left in the log: then it is known how much of it counts.
+ */
+static void write_back(struct sqlite_store *s, int mode)
+{
+	int rc = sqlite3_wal_checkpoint_v2(s->file.db, "main", mode, NULL, NULL);
+
+	if (rc != SQLITE_OK)
+		s->checkpoint_at = s->n_frames + CHECKPOINT_FRAMES;
+	else
+		s->checkpoint_at = CHECKPOINT_FRAMES;
+	if (rc == SQLITE_OK && mode == SQLITE_CHECKPOINT_TRUNCATE)
+		s->n_frames = 0;
+	(void)sqlite_store_result(s, rc);
+}
+
+void sqlite_store_start_changing(struct sqlite_store *s)
+{
+	sqlite_file_may_change(&s->file, true);
+	(void)sqlite3_wal_hook(s->file.db, on_commit, s);
+	s->trusted = true;
+	s->broken = false;
+	s->n_frames = -1;
+	memset(s->salt, 0, sizeof(s->salt));
+	/* A full disk may forbid it now; that is no reason not to start. */
+	write_back(s, SQLITE_CHECKPOINT_TRUNCATE);
+}
+
+/*
+ * SQLite's own checkpoints, which follow a commit, keep their failures to themselves; so it makes
+ * none.
+ */
+void sqlite_store_settle(struct store_backend *b)
+{
+	struct sqlite_store *s = store_of(b);
+
+	if (!s->broken && s->n_frames >= s->checkpoint_at)
+		write_back(s, SQLITE_CHECKPOINT_PASSIVE);
+}

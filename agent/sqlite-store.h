@@ -1,0 +1,55 @@
+/* agent/sqlite-store.h - the SQLite backend, as its own parts share it. */
+#pragma once
+
+#include "agent/sqlite-file.h"
+#include "agent/store-backend.h"
+
+struct sqlite_store {
+	struct store_backend base;
+	const struct state_dir *dir;
+	struct sqlite_file file;
+	bool log_is_new;       /* there was none before: it goes if nothing was written */
+	bool trusted;	       /* may be changed */
+	bool broken;	       /* may not be changed any more */
+	int64_t n_frames;      /* of the log, committed; -1: not known */
+	int64_t checkpoint_at; /* how many call for a checkpoint */
+	uint8_t salt[8]; /* of the log at the last commit: tells one run of it from the next */
+};
+
+static inline struct sqlite_store *store_of(struct store_backend *b)
+{
+	return (struct sqlite_store *)b;
+}
+
+extern const struct store_backend_ops sqlite_store_ops;
+
+/* Of a result of SQLite's: its errno; and notes whether the file can still be written to. */
+int sqlite_store_result(struct sqlite_store *s, int rc);
+
+/*
+ * ---- the log (sqlite-log.c) --------------------------------------------------------------------
+ */
+
+/*
+ * The file was proved whole, and is on the disk: it may be changed from here on, and its close
+ * writes back the log.
+ */
+void sqlite_store_start_changing(struct sqlite_store *s);
+
+/* Brings to the disk all that was read. 0 or a negative errno. */
+int sqlite_store_sync(struct sqlite_store *s) MUST_USE;
+
+/* After each commit: remembers which run of the log it stands in. */
+void sqlite_store_note_salt(struct sqlite_store *s);
+
+/* Cuts off what a failed change has left in the log behind the last commit. */
+void sqlite_store_cut_log(struct sqlite_store *s);
+
+/* As in struct store_backend_ops. */
+void sqlite_store_settle(struct store_backend *b);
+
+/* ---- a new file (sqlite-renew.c) ------------------------------------------------------------- */
+
+/* As in struct store_backend_ops. */
+int sqlite_store_renew(struct store_backend *b,
+		       int (*check)(void *userdata, struct store_backend *copy), void *userdata);

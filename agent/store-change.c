@@ -1,0 +1,281 @@
+/*
+ * agent/store-change.c - the loop's side: changes are sealed as they are built, rows opened as they
+ * are taken.
+ *
+ * So the queue and the thread hold nothing that anyone might not see, and need no locked memory.
+ */
+#include "agent/store-impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+static struct store_change *change_of(struct job *j)
+{
+	return (struct store_change *)j;
+}
+
+static struct store_rows *rows_of(struct job *j)
+{
+	return (struct store_rows *)j;
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+struct store_change *store_change_new(struct store *s)
+{
+	struct store_change *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->store = s;
+	c->job.is_change = true;
+	return c;
+}
+
+void store_change_free(struct store_change *c)
+{
+	struct change_step *step, *next;
+
+	if (!c)
+		return;
+	for (step = c->first; step; step = next) {
+		next = step->next;
+		free(step);
+	}
+	free(c);
+}
+
+static struct change_step *add_step(struct store_change *c, enum store_table table, uint64_t row,
+				    uint32_t old_version, size_t n)
+{
+	struct change_step *step;
+
+	assert(table >= STORE_ACTIVE && table <= STORE_CREDENTIALS);
+	assert(row >= 1 && row <= INT64_MAX);
+	step = malloc(sizeof(*step) + n);
+	if (!step)
+		return NULL;
+	*step = (struct change_step){
+		.place = { .table = (uint8_t)table, .row = row },
+		.old_version = old_version,
+		.n = n,
+	};
+	if (c->first)
+		c->last->next = step;
+	else
+		c->first = step;
+	c->last = step;
+	c->job.n_bytes += sizeof(*step) + n;
+	return step;
+}
+
+int store_change_put(struct store_change *c, enum store_table table, uint64_t row,
+		     uint32_t old_version, uint32_t version, uid_t owner, const uint8_t *record,
+		     size_t n)
+{
+	const struct seal *seal = c->store->seal;
+	struct change_step *step;
+
+	assert(version >= 1 && version != old_version && n <= STORE_RECORD_MAX);
+	step = add_step(c, table, row, old_version, n + SEAL_OVERHEAD);
+	if (!step)
+		return -ENOMEM;
+	step->place.version = version;
+	step->place.owner = table == STORE_ENDED ? seal_owner_tag(seal, owner) : 0;
+	seal_row(seal, &step->place, record, n, step->sealed);
+	return 0;
+}
+
+int store_change_delete(struct store_change *c, enum store_table table, uint64_t row,
+			uint32_t old_version)
+{
+	assert(old_version >= 1);
+	return add_step(c, table, row, old_version, 0) ? 0 : -ENOMEM;
+}
+
+static void submit(struct store *s, struct job *j)
+{
+	assert(s->is_running);
+	s->n_under_way++;
+	queue_submit(&s->queue, j);
+}
+
+void store_submit(struct store *s, struct store_change *c, void (*done)(void *userdata, int r),
+		  void *userdata)
+{
+	c->done = done;
+	c->userdata = userdata;
+	submit(s, &c->job);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void read_rows(struct store *s, const struct ended_query *query,
+		      void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata)
+{
+	struct store_rows *rows = calloc(1, sizeof(*rows));
+
+	if (!rows) {
+		done(userdata, NULL, -ENOMEM);
+		return;
+	}
+	rows->store = s;
+	rows->query = *query;
+	rows->done = done;
+	rows->userdata = userdata;
+	submit(s, &rows->job);
+}
+
+void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_row, unsigned max,
+		      void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata)
+{
+	struct ended_query query = {
+		.owner = any ? 0 : seal_owner_tag(s->seal, owner),
+		.before_row = before_row,
+		.max = max,
+	};
+
+	assert(max >= 1 && max <= STORE_READ_MAX);
+	read_rows(s, &query, done, userdata);
+}
+
+void store_read_ended_row(struct store *s, uint64_t row,
+			  void (*done)(void *userdata, struct store_rows *rows, int r),
+			  void *userdata)
+{
+	read_rows(s, &(struct ended_query){ .before_row = row }, done, userdata);
+}
+
+int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
+		    const uint8_t **ret_record, size_t *ret_n)
+{
+	struct row_copy *row = rows->first;
+	uint8_t *record;
+	size_t n;
+	int r;
+
+	if (!row)
+		return 0;
+	if (row->n < SEAL_OVERHEAD || row->n > STORE_RECORD_MAX + SEAL_OVERHEAD)
+		return -EBADMSG;
+	n = row->n - SEAL_OVERHEAD;
+	record = store_scratch(rows->store, n);
+	if (!record)
+		return -ENOMEM;
+	r = seal_open_row(rows->store->seal, &row->place, row->sealed, row->n, record);
+	if (r < 0)
+		return r;
+	*ret_row = row->place.row;
+	*ret_version = row->place.version;
+	*ret_record = record;
+	*ret_n = n;
+	rows->first = row->next;
+	free(row);
+	return 1;
+}
+
+void store_rows_free(struct store_rows *rows)
+{
+	struct row_copy *row, *next;
+
+	if (!rows)
+		return;
+	for (row = rows->first; row; row = next) {
+		next = row->next;
+		free(row);
+	}
+	free(rows);
+}
+
+/* ---- calling back ---------------------------------------------------------------------------- */
+
+static void call_change(struct store *s, struct job *j, int r)
+{
+	struct store_change *c = change_of(j);
+	void (*done)(void *userdata, int r) = c->done;
+	void *userdata = c->userdata;
+
+	s->n_under_way--;
+	store_change_free(c);
+	done(userdata, r);
+}
+
+static void call_rows(struct store *s, struct job *j)
+{
+	struct store_rows *rows = rows_of(j);
+
+	s->n_under_way--;
+	if (j->r == 0) {
+		rows->done(rows->userdata, rows, 0);
+		return;
+	}
+	rows->done(rows->userdata, NULL, j->r);
+	store_rows_free(rows);
+}
+
+static void put_in_front(struct job **stack, struct job *j)
+{
+	j->next = *stack;
+	*stack = j;
+}
+
+/*
+ * Sorts failed changes: those of rows to be called back from the last to the first, barriers behind
+ * all of them.
+ */
+static void sort_failed(struct job_list *failed, struct job **stack, struct job_list *barriers)
+{
+	struct job *j;
+
+	while ((j = job_list_take(failed)))
+		if (change_of(j)->first)
+			put_in_front(stack, j);
+		else
+			job_list_add(barriers, j);
+}
+
+/*
+ * Everything that waits was prepared on top of what failed, also what is submitted while this goes
+ * on: it fails first, so that the caller takes back its steps in the opposite order of making them.
+ */
+static void call_failed(struct store *s, struct job_list *failed, int r)
+{
+	struct job_list barriers = { NULL, NULL };
+	struct job *j, *stack = NULL;
+
+	for (;;) {
+		sort_failed(failed, &stack, &barriers);
+		*failed = queue_take_changes(&s->queue);
+		if (failed->first)
+			continue;
+		if (!stack)
+			break;
+		j = stack;
+		stack = j->next;
+		call_change(s, j, r);
+	}
+	queue_resume(&s->queue);
+	while ((j = job_list_take(&barriers)))
+		call_change(s, j, r);
+}
+
+void store_dispatch(struct store *s)
+{
+	struct job_list l = queue_collect(&s->queue);
+	struct job *j;
+
+	queue_hold(&s->queue);
+	while ((j = l.first)) {
+		if (j->failed) {
+			call_failed(s, &l, j->r);
+			continue;
+		}
+		(void)job_list_take(&l);
+		if (j->is_change)
+			call_change(s, j, 0);
+		else
+			call_rows(s, j);
+	}
+	queue_release(&s->queue);
+}

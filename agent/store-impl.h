@@ -1,0 +1,102 @@
+/* agent/store-impl.h - a store, as its own parts share it. */
+#pragma once
+
+#include <pthread.h>
+
+#include "agent/seal.h"
+#include "agent/state-dir.h"
+#include "agent/store-backend.h"
+#include "agent/store-queue.h"
+
+/* One row of a change: put where there is something sealed, else deleted. */
+struct change_step {
+	struct change_step *next;
+	struct seal_place place; /* version: after the change */
+	uint32_t old_version;	 /* 0: there must be none before */
+	size_t n;
+	uint8_t sealed[];
+};
+
+struct store_change {
+	struct job job; /* first */
+	struct store *store;
+	struct change_step *first, *last;
+	void (*done)(void *userdata, int r);
+	void *userdata;
+};
+
+/* A row that was read, still sealed. */
+struct row_copy {
+	struct row_copy *next;
+	struct seal_place place;
+	size_t n;
+	uint8_t sealed[];
+};
+
+struct store_rows {
+	struct job job; /* first */
+	struct store *store;
+	struct ended_query query; /* max 0: the one row before_row */
+	struct row_copy *first, *last;
+	void (*done)(void *userdata, struct store_rows *rows, int r);
+	void *userdata;
+};
+
+/* What was seen of the rows, to be held against the root. */
+struct tally {
+	struct seal_root seen;
+	struct seal_set owners; /* of ended rows */
+};
+
+struct store {
+	struct state_dir dir;
+	struct store_backend *backend; /* the thread's, while it runs */
+	struct region locked;	       /* *seal, then room to open records in */
+	struct seal *seal;
+	struct store_queue queue;
+	pthread_t thread;
+	bool has_queue, is_running;
+
+	/* The loop's. */
+	uint64_t highest_row; /* at the start */
+	size_t n_under_way;   /* submitted, not yet called back */
+	unsigned n_read;      /* tables, while loading: a bit each */
+	struct tally tally;   /* likewise */
+
+	/* The thread's, once it runs. */
+	struct seal_root root; /* of the last commit */
+	uint64_t renew_at_us;  /* not before, CLOCK_MONOTONIC */
+};
+
+/* What a stored row is sealed for. */
+static inline struct seal_place place_of(const struct stored_row *row)
+{
+	return (struct seal_place){ row->row, row->owner, row->version, (uint8_t)row->table };
+}
+
+/*
+ * Room for a record of n bytes in locked memory. NULL: the limit is reached, or it is too long for
+ * a record.
+ */
+uint8_t *store_scratch(struct store *s, size_t n);
+
+/* Counts a row, which is proved to be sealed in its place, as seen. 0 or -EBADMSG. */
+void tally_add(const struct seal *seal, struct tally *t, const struct stored_row *row);
+
+/* Forgets what was seen of a table. */
+void tally_forget(struct tally *t, enum store_table table);
+
+/* Whether what was seen is what the root says. 0 or -EBADMSG. */
+int tally_check(const struct tally *t, const struct seal_root *root);
+
+/*
+ * Whether the backend finds by owner just the ended rows that were seen. 0, -EBADMSG or another
+ * errno.
+ */
+int tally_check_owners(const struct seal *seal, const struct tally *t, struct store_backend *b);
+
+/* Reads the root of a backend. 0, -EBADMSG or another errno. */
+int store_read_root(const struct seal *seal, struct store_backend *b, struct seal_root *ret);
+
+/* Starts the thread (struct store *). */
+void *store_thread(void *userdata);

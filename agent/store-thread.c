@@ -1,0 +1,245 @@
+/*
+ * agent/store-thread.c - the thread that keeps what was submitted: many changes in one commit.
+ *
+ * Whoever waits is told only after the commit is on the disk; work that can wait follows after
+ * that. A batch fails as a whole, and then nothing more is taken before the loop has heard of it
+ * (see store-queue.h).
+ */
+#include "agent/store-impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "protocol/base/time.h"
+
+enum {
+	BATCH_CHANGES = 1024,
+	BATCH_BYTES = 4 * 1024 * 1024,
+};
+
+/* ---- a new copy, where a sync has failed ----------------------------------------------------- */
+
+static int check_row(void *userdata, const struct stored_row *row)
+{
+	struct seal_place place = place_of(row);
+	struct store *s = ((void **)userdata)[0];
+	struct tally *t = ((void **)userdata)[1];
+	int r = seal_open_row(s->seal, &place, row->sealed, row->n, NULL);
+
+	if (r == 0)
+		tally_add(s->seal, t, row);
+	return r;
+}
+
+/* Every row of the last commit, and nothing else, must be in the copy. */
+static int check_copy(void *userdata, struct store_backend *copy)
+{
+	struct store *s = userdata;
+	struct seal_root root;
+	struct tally t = { 0 };
+	int r = store_read_root(s->seal, copy, &root);
+
+	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_CREDENTIALS; table++)
+		r = copy->ops->read_table(copy, table, check_row, (void *[]){ s, &t });
+	if (r < 0)
+		return r;
+	if (root.commits != s->root.commits)
+		return -EBADMSG;
+	r = tally_check(&t, &s->root);
+	return r < 0 ? r : tally_check_owners(s->seal, &t, copy);
+}
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Not more than once a second: it copies all there is. */
+static void try_to_renew(struct store *s)
+{
+	uint64_t now_us = monotonic_us();
+
+	if (now_us < s->renew_at_us)
+		return;
+	if (s->backend->ops->renew(s->backend, check_copy, s) < 0)
+		s->renew_at_us = monotonic_us() + USEC_PER_SEC;
+}
+
+static bool is_broken(const struct store *s)
+{
+	return s->backend->ops->is_broken(s->backend);
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+/* The bytes that stand for the row in the root leave it. */
+static int take_out(struct store *s, struct seal_root *root, const struct change_step *step)
+{
+	struct seal_place old = step->place;
+	uint8_t nonce[SEAL_NONCE_LEN];
+	int r;
+
+	r = s->backend->ops->head(s->backend, old.table, old.row, step->old_version, nonce,
+				  sizeof(nonce));
+	if (r < 0)
+		return r;
+	old.version = step->old_version;
+	seal_root_remove(s->seal, root, &old, nonce);
+	return 0;
+}
+
+static int put_in(struct store *s, struct seal_root *root, const struct change_step *step)
+{
+	struct store_backend *b = s->backend;
+	struct stored_row row = {
+		.table = step->place.table,
+		.row = step->place.row,
+		.owner = step->place.owner,
+		.version = step->place.version,
+		.sealed = step->sealed,
+		.n = step->n,
+	};
+
+	seal_root_add(s->seal, root, &step->place, step->sealed);
+	if (row.table != STORE_CREDENTIALS && row.row > root->highest_row)
+		root->highest_row = row.row;
+	return step->old_version ? b->ops->replace(b, &row) : b->ops->insert(b, &row);
+}
+
+static int apply_step(struct store *s, struct seal_root *root, const struct change_step *step)
+{
+	int r = step->old_version ? take_out(s, root, step) : 0;
+
+	if (r < 0)
+		return r;
+	if (step->n > 0)
+		return put_in(s, root, step);
+	return s->backend->ops->remove(s->backend, step->place.table, step->place.row);
+}
+
+static int apply_all(struct store *s, const struct job_list *batch, struct seal_root *root)
+{
+	for (const struct job *j = batch->first; j; j = j->next)
+		for (const struct change_step *step = ((const struct store_change *)j)->first; step;
+		     step = step->next) {
+			int r = apply_step(s, root, step);
+
+			if (r < 0)
+				return r;
+		}
+	return 0;
+}
+
+static int transact(struct store *s, const struct job_list *batch)
+{
+	struct store_backend *b = s->backend;
+	struct seal_root root = s->root;
+	uint8_t sealed[SEAL_ROOT_LEN];
+	int r = b->ops->begin(b);
+
+	if (r == 0)
+		r = apply_all(s, batch, &root);
+	if (r == 0) {
+		root.commits++;
+		seal_root(s->seal, &root, sealed);
+		r = b->ops->write_meta(b, META_ROOT, sealed, sizeof(sealed));
+	}
+	if (r < 0) {
+		b->ops->rollback(b);
+		return r;
+	}
+	r = b->ops->commit(b);
+	if (r == 0)
+		s->root = root;
+	return r;
+}
+
+/* Barriers alone change nothing; all that was before them is kept. */
+static bool has_steps(const struct job_list *batch)
+{
+	for (const struct job *j = batch->first; j; j = j->next)
+		if (((const struct store_change *)j)->first)
+			return true;
+	return false;
+}
+
+static int keep(struct store *s, const struct job_list *batch)
+{
+	int r;
+
+	if (!has_steps(batch))
+		return 0;
+	if (is_broken(s))
+		try_to_renew(s);
+	r = transact(s, batch);
+	/* Before anyone hears of the failure: what is refused must not come back after a crash. */
+	if (r < 0 && is_broken(s))
+		try_to_renew(s);
+	return r;
+}
+
+static void mark(struct job_list *batch, int r)
+{
+	for (struct job *j = batch->first; j; j = j->next) {
+		j->failed = r < 0;
+		j->r = r;
+	}
+}
+
+/* ---- reads ----------------------------------------------------------------------------------- */
+
+static int copy_row(void *userdata, const struct stored_row *row)
+{
+	struct store_rows *rows = userdata;
+	struct row_copy *copy = malloc(sizeof(*copy) + row->n);
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = (struct row_copy){ .place = place_of(row), .n = row->n };
+	if (row->n > 0)
+		memcpy(copy->sealed, row->sealed, row->n);
+	if (rows->first)
+		rows->last->next = copy;
+	else
+		rows->first = copy;
+	rows->last = copy;
+	return 0;
+}
+
+static int read_rows(struct store *s, struct store_rows *rows)
+{
+	struct store_backend *b = s->backend;
+
+	if (rows->query.max == 0)
+		return b->ops->read_ended_row(b, rows->query.before_row, copy_row, rows);
+	return b->ops->read_ended(b, &rows->query, copy_row, rows);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+void *store_thread(void *userdata)
+{
+	struct store *s = userdata;
+	struct job_list batch;
+	int r;
+
+	(void)pthread_setname_np(pthread_self(), "store");
+	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch)) {
+		if (!batch.first->is_change) {
+			batch.first->r = read_rows(s, (struct store_rows *)batch.first);
+			queue_finish(&s->queue, &batch, false);
+			continue;
+		}
+		r = keep(s, &batch);
+		mark(&batch, r);
+		queue_finish(&s->queue, &batch, r < 0);
+		s->backend->ops->settle(s->backend);
+		if (r == 0 && is_broken(s))
+			try_to_renew(s);
+	}
+	return NULL;
+}

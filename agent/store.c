@@ -1,0 +1,332 @@
+/*
+ * agent/store.c - a store from its opening to its close.
+ *
+ * Until store_start() has held every row against the root, the backend has changed nothing, so that
+ * whatever is wrong is found before a byte is written. The keys are in locked memory from the first
+ * moment on.
+ */
+#include "agent/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/store-impl.h"
+#include "agent/store-sqlite.h"
+
+enum {
+	SCRATCH_AT = 128,     /* behind the keys */
+	SCRATCH_FIRST = 8192, /* room for any token's record */
+	THREAD_STACK = 256 * 1024,
+	ALL_TABLES = 1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS,
+};
+
+_Static_assert(sizeof(struct seal) <= SCRATCH_AT, "keys");
+_Static_assert(STORE_KEY_LEN - SEAL_KEY_LEN == 0, "key");
+_Static_assert(STORE_CREDENTIALS - SEAL_TABLES == 0, "tables");
+_Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root");
+
+/* ---- what is said ---------------------------------------------------------------------------- */
+
+static int damaged(const struct store *s, const char *what, struct store_error *e)
+{
+	return store_fail(e, -EBADMSG,
+			  "the store in %s is damaged or was altered (%s): put back a backup, or "
+			  "move store.db and "
+			  "store.db-wal away to start with an empty store",
+			  s->dir.path, what);
+}
+
+static int wrong_key(const struct store *s, struct store_error *e)
+{
+	return store_fail(
+		e, -EKEYREJECTED,
+		"%s/store.db is sealed with another master key: put that key back (the credential "
+		"jeton.master, "
+		"or the file master.key), or move the store away to start with an empty one",
+		s->dir.path);
+}
+
+static int unreadable(const struct store *s, int r, struct store_error *e)
+{
+	return store_fail(e, r, "can't read the store in %s: %s", s->dir.path, strerror(-r));
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static int lock_keys(struct store *s, struct secretmem *mem, struct store_error *e)
+{
+	int r = region_init(&s->locked, mem, SCRATCH_AT + STORE_RECORD_MAX);
+
+	if (r == 0)
+		r = region_grow(&s->locked, SCRATCH_AT + SCRATCH_FIRST);
+	if (r < 0)
+		return store_fail(
+			e, r,
+			"can't lock memory for the store's keys: raise the limit on locked memory "
+			"(LimitMEMLOCK=, \"ulimit -l\")");
+	s->seal = (struct seal *)s->locked.base;
+	return 0;
+}
+
+uint8_t *store_scratch(struct store *s, size_t n)
+{
+	size_t size = s->locked.size - SCRATCH_AT;
+
+	if (n > STORE_RECORD_MAX || (n > size && region_grow(&s->locked, n - size) < 0))
+		return NULL;
+	return (uint8_t *)s->locked.base + SCRATCH_AT;
+}
+
+static int make_store(struct store *s, const uint8_t *master_key, struct store_error *e)
+{
+	struct meta_value values[META_ROOT] = { 0 };
+	struct meta_value *id = &values[META_ID - 1], *check = &values[META_KEY_CHECK - 1],
+			  *root = &values[META_ROOT - 1];
+
+	id->n = SEAL_ID_LEN;
+	randombytes_buf(id->bytes, id->n);
+	check->n = SEAL_CHECK_LEN;
+	seal_key_check(master_key, check->bytes);
+	root->n = SEAL_ROOT_LEN;
+	seal_init(s->seal, master_key, id->bytes);
+	seal_root(s->seal, &(struct seal_root){ 0 }, root->bytes);
+	return store_sqlite_create(&s->dir, values, e);
+}
+
+static int read_meta(struct store *s, enum store_meta which, size_t n, struct meta_value *ret,
+		     struct store_error *e)
+{
+	int r = s->backend->ops->read_meta(s->backend, which, ret);
+
+	if (r == -EBADMSG || r == -ENOENT || (r == 0 && ret->n != n))
+		return damaged(s, "its first values are missing", e);
+	return r < 0 ? unreadable(s, r, e) : 0;
+}
+
+/*
+ * The check value tells whether the key is the one, and so does whether the root opens. Where the
+ * two disagree it is not the key that is wrong.
+ */
+static int take_keys(struct store *s, const uint8_t *master_key, struct store_error *e)
+{
+	struct meta_value check, id;
+	uint8_t expected[SEAL_CHECK_LEN];
+	bool is_key;
+	int r;
+
+	r = read_meta(s, META_KEY_CHECK, SEAL_CHECK_LEN, &check, e);
+	if (r == 0)
+		r = read_meta(s, META_ID, SEAL_ID_LEN, &id, e);
+	if (r < 0)
+		return r;
+	seal_key_check(master_key, expected);
+	is_key = sodium_memcmp(expected, check.bytes, sizeof(expected)) == 0;
+	seal_init(s->seal, master_key, id.bytes);
+	r = store_read_root(s->seal, s->backend, &s->root);
+	if (r < 0 && r != -EBADMSG)
+		return unreadable(s, r, e);
+	if (is_key != (r == 0))
+		return damaged(s, "its first values do not fit each other", e);
+	return is_key ? 0 : wrong_key(s, e);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int open_backend(struct store *s, const uint8_t *master_key, struct store_error *e)
+{
+	int r = store_sqlite_open(&s->dir, &s->backend, e);
+
+	if (r != -ENOENT)
+		return r;
+	r = make_store(s, master_key, e);
+	return r < 0 ? r : store_sqlite_open(&s->dir, &s->backend, e);
+}
+
+int store_open(const char *state_dir, const uint8_t *master_key, struct secretmem *mem,
+	       struct store **ret, struct store_error *ret_error)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int r = s ? 0 : store_fail(ret_error, -ENOMEM, "no memory for the store");
+
+	if (r < 0)
+		return r;
+	s->dir = STATE_DIR_NONE;
+	if (seal_start() < 0)
+		r = store_fail(ret_error, -EIO, "there are no random numbers: getrandom() fails");
+	if (r == 0)
+		r = state_dir_open(state_dir, &s->dir, ret_error);
+	if (r == 0)
+		r = state_dir_lock(&s->dir, ret_error);
+	if (r == 0)
+		r = lock_keys(s, mem, ret_error);
+	if (r == 0)
+		r = open_backend(s, master_key, ret_error);
+	if (r == 0)
+		r = take_keys(s, master_key, ret_error);
+	if (r < 0) {
+		store_close(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+struct loading {
+	struct store *s;
+	int (*on_row)(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+		      size_t n);
+	void *userdata;
+	int forwarded; /* what on_row gave */
+};
+
+static int load_row(void *userdata, const struct stored_row *row)
+{
+	struct loading *l = userdata;
+	struct seal_place place = place_of(row);
+	size_t n = row->n - SEAL_OVERHEAD;
+	uint8_t *record;
+	int r;
+
+	if (row->n < SEAL_OVERHEAD || n > STORE_RECORD_MAX)
+		return -EBADMSG;
+	record = store_scratch(l->s, n);
+	if (!record)
+		return -ENOMEM;
+	r = seal_open_row(l->s->seal, &place, row->sealed, row->n, record);
+	if (r < 0)
+		return r;
+	tally_add(l->s->seal, &l->s->tally, row);
+	l->forwarded = l->on_row(l->userdata, row->row, row->version, record, n);
+	secret_wipe(record, n);
+	return l->forwarded < 0 ? l->forwarded : 0;
+}
+
+static const char *table_name(enum store_table table)
+{
+	static const char *const names[] = { [STORE_ACTIVE] = "active tokens",
+					     [STORE_ENDED] = "ended tokens",
+					     [STORE_CREDENTIALS] = "credentials" };
+
+	return names[table];
+}
+
+int store_read_all(struct store *s, enum store_table table,
+		   int (*on_row)(void *userdata, uint64_t row, uint32_t version,
+				 const uint8_t *record, size_t n),
+		   void *userdata, struct store_error *ret_error)
+{
+	struct loading l = { .s = s, .on_row = on_row, .userdata = userdata };
+	char what[64];
+	int r;
+
+	assert(!s->is_running);
+	tally_forget(&s->tally, table);
+	r = s->backend->ops->read_table(s->backend, table, load_row, &l);
+	if (r == 0)
+		s->n_read |= 1U << table;
+	if (r == 0 || l.forwarded < 0)
+		return r;
+	snprintf(what, sizeof(what), "a row of the %s does not open", table_name(table));
+	return r == -EBADMSG ? damaged(s, what, ret_error) : unreadable(s, r, ret_error);
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+/* The thread leaves all signals to the loop. */
+static int start_thread(struct store *s)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	int r;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, THREAD_STACK);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = -pthread_create(&s->thread, &attr, store_thread, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	s->is_running = r == 0;
+	return r;
+}
+
+static int check_rows(struct store *s, struct store_error *e)
+{
+	int r = tally_check(&s->tally, &s->root);
+
+	if (r < 0)
+		return damaged(s, "rows are missing, or were put back or exchanged", e);
+	r = tally_check_owners(s->seal, &s->tally, s->backend);
+	if (r == -EBADMSG)
+		return damaged(s, "ended tokens are not listed as they should be", e);
+	return r < 0 ? unreadable(s, r, e) : 0;
+}
+
+int store_start(struct store *s, struct store_error *ret_error)
+{
+	int r;
+
+	assert(s->n_read == ALL_TABLES && !s->is_running);
+	r = check_rows(s, ret_error);
+	if (r < 0)
+		return r;
+	r = s->backend->ops->trust(s->backend);
+	if (r == -EBADMSG)
+		return damaged(s, "its pages are not in order", ret_error);
+	if (r == 0)
+		r = queue_init(&s->queue);
+	if (r < 0)
+		return store_fail(ret_error, r, "can't begin to use the store in %s: %s",
+				  s->dir.path, strerror(-r));
+	s->has_queue = true;
+	s->highest_row = s->root.highest_row;
+	r = start_thread(s);
+	return r < 0 ? store_fail(ret_error, r, "can't start the store's thread: %s", strerror(-r))
+		     : 0;
+}
+
+uint64_t store_highest_row(const struct store *s)
+{
+	return s->highest_row;
+}
+
+int store_fd(const struct store *s)
+{
+	return s->queue.event_fd;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void stop_thread(struct store *s)
+{
+	struct pollfd p = { .fd = store_fd(s), .events = POLLIN };
+
+	while (s->n_under_way > 0)
+		if (poll(&p, 1, -1) >= 0)
+			store_dispatch(s);
+	queue_end(&s->queue);
+	pthread_join(s->thread, NULL);
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	if (s->is_running)
+		stop_thread(s);
+	if (s->has_queue)
+		queue_done(&s->queue);
+	if (s->backend)
+		s->backend->ops->close(s->backend);
+	region_done(&s->locked);
+	/* Last: the lock goes with it. */
+	state_dir_close(&s->dir);
+	free(s);
+}

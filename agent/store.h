@@ -1,0 +1,140 @@
+/*
+ * agent/store.h - what is kept: sealed rows on disk, changed in groups by a thread of its own.
+ *
+ * The caller hands over plain records and gets plain records; here they are sealed
+ * (XChaCha20-Poly1305, a key derived from the master key, a random nonce each) and bound to the
+ * store, their table, row and version before anything else sees them. A root, sealed with each
+ * commit, covers which rows of which versions there are, so that none can be left out, put back or
+ * exchanged. What keeps the rows (SQLite, store-sqlite.c) knows no keys and is reached only through
+ * struct store_backend.
+ *
+ * Threads: all functions are for the agent's loop thread. The store's thread takes what was
+ * submitted, in order, as many changes as there are in one transaction, and makes a descriptor
+ * readable when they are done.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/secretmem.h"
+
+struct store;
+
+/* What rows belong to; the numbers are on disk. */
+enum store_table { STORE_ACTIVE = 1, STORE_ENDED = 2, STORE_CREDENTIALS = 3 };
+
+enum {
+	STORE_KEY_LEN = 32,
+	STORE_RECORD_MAX = 80 * 1024,
+	STORE_READ_MAX = 64, /* rows of one store_read_ended() */
+};
+
+/* Why a store can't be opened: one sentence for people, naming the file and what to do. */
+struct store_error {
+	char text[512];
+};
+
+/*
+ * Opens the store in the directory, or makes one where there is none. Takes the directory's lock
+ * (flock on the directory itself) first. master_key: STORE_KEY_LEN bytes, borrowed during the call
+ * only. Nothing on disk is changed before all of it is proved to be whole, ours and of this key; on
+ * failure not a byte has changed (a store half made by a first start that was killed counts as
+ * none).
+ * Returns 0, or with *ret_error: -EWOULDBLOCK another agent has it; -EKEYREJECTED wrong master key;
+ * -EBADMSG damaged or altered; -EMEDIUMTYPE not a store of ours; -EPROTONOSUPPORT written by a
+ * newer Jeton; any other errno of the system.
+ */
+int store_open(const char *state_dir, const uint8_t *master_key, struct secretmem *mem,
+	       struct store **ret, struct store_error *ret_error) MUST_USE;
+
+/*
+ * Waits until all that was submitted is kept, calling back as store_dispatch() does (what is
+ * submitted from there is waited for, too), ends the thread and closes. NULL is fine.
+ */
+void store_close(struct store *s);
+
+/*
+ * Reads every row of a table, in no particular order, before store_start(). on_row gets the opened
+ * record, in locked memory that is wiped afterwards, and may stop the reading by a negative result,
+ * which is forwarded. Otherwise as store_open().
+ * Every table must be read once before store_start(), which holds what was seen against the root.
+ */
+int store_read_all(struct store *s, enum store_table table,
+		   int (*on_row)(void *userdata, uint64_t row, uint32_t version,
+				 const uint8_t *record, size_t n),
+		   void *userdata, struct store_error *ret_error) MUST_USE;
+
+/*
+ * Checks the root against what was read and starts the thread. -EBADMSG where rows are missing, put
+ * back or added; otherwise as store_open().
+ */
+int store_start(struct store *s, struct store_error *ret_error) MUST_USE;
+
+/*
+ * The highest row number that was ever used in STORE_ACTIVE or STORE_ENDED, from the root: the next
+ * token has a higher one. As of store_start().
+ */
+uint64_t store_highest_row(const struct store *s);
+
+/* Readable when store_dispatch() has something to do. For sd_event_add_io(). */
+int store_fd(const struct store *s);
+
+/*
+ * Calls `done` of all jobs that are finished, in the order they were submitted; failed changes in
+ * the opposite order, then barriers that failed with them.
+ */
+void store_dispatch(struct store *s);
+
+/* A change: rows that change together or not at all. Built by the loop, sealed as it is built. */
+struct store_change;
+struct store_change *store_change_new(struct store *s); /* NULL: no memory */
+void store_change_free(struct store_change *c);		/* of one never submitted; NULL is fine */
+
+/*
+ * Puts a row: new (old_version 0) or in place of the one of old_version. row: 1 to 2^63 - 1;
+ * version: from 1 on, not old_version; n: at most STORE_RECORD_MAX. owner: whose it is, kept as a
+ * keyed hash that only serves to look ended rows up. 0 or -ENOMEM.
+ */
+int store_change_put(struct store_change *c, enum store_table table, uint64_t row,
+		     uint32_t old_version, uint32_t version, uid_t owner, const uint8_t *record,
+		     size_t n) MUST_USE;
+int store_change_delete(struct store_change *c, enum store_table table, uint64_t row,
+			uint32_t old_version) MUST_USE;
+
+/*
+ * Hands the change over; done(userdata, 0) is called from store_dispatch() once it survives a power
+ * cut, or done(userdata, -errno) when it could not be kept: then nothing of it is, nor of any
+ * change submitted after it and before that call. (So what is submitted from within such a call
+ * fails as well while there are earlier ones to be called; trying again at once would never end.) A
+ * change of no rows is a barrier: done when all before it are, with an errno if any of them that
+ * was still under way could not be kept.
+ */
+void store_submit(struct store *s, struct store_change *c, void (*done)(void *userdata, int r),
+		  void *userdata);
+
+/*
+ * Reads ended rows of one owner (any: of all), of row numbers below before_row, the highest first,
+ * at most max (1 to STORE_READ_MAX). done gets the rows, which it owns, opened one by one with
+ * store_rows_next(); r < 0: could not be read, and rows is NULL. Runs in order with changes. Where
+ * there is no memory even to ask, done is called at once.
+ */
+struct store_rows;
+void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_row, unsigned max,
+		      void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata);
+
+/* The single ended row, likewise. */
+void store_read_ended_row(struct store *s, uint64_t row,
+			  void (*done)(void *userdata, struct store_rows *rows, int r),
+			  void *userdata);
+
+/*
+ * Opens the next: *ret_record (n bytes, locked memory) is valid until the next call, on whichever
+ * rows, or store_close(). Returns 1; 0 at the end; -EBADMSG where it was altered; -ENOMEM where no
+ * memory could be locked for it.
+ */
+int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
+		    const uint8_t **ret_record, size_t *ret_n) MUST_USE;
+void store_rows_free(struct store_rows *rows); /* before store_close(). NULL is fine */

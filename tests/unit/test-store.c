@@ -1,0 +1,577 @@
+/* tests/unit/test-store.c - what is kept is there again; order, and reading. */
+#include "agent/store.h"
+
+#include "tests/unit/store-box.h"
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+START_TEST(a_new_store_is_empty_and_opens_again)
+{
+	struct box b;
+
+	box_init(&b);
+	for (int i = 0; i < 3; i++) {
+		box_must_open(&b);
+		ck_assert(rows_equal(&b.found, &b.expected));
+		ck_assert_uint_eq(store_highest_row(b.store), 0);
+		box_close(&b);
+		ck_assert(!box_has(&b, "store.db-wal"));
+		ck_assert(!box_has(&b, "store.db-shm"));
+		ck_assert(!box_has(&b, "store.db.new"));
+	}
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(what_was_put_changed_moved_and_deleted_is_so_after_a_restart)
+{
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill(&b);
+	box_must_hold(&b);
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(a_thousand_random_changes_under_way_at_once_end_as_they_were_submitted)
+{
+	struct box b;
+	uint64_t random = 1;
+
+	box_init(&b);
+	for (int round = 0; round < 5; round++) {
+		box_must_open(&b);
+		b.n_kept = b.n_failed = 0;
+		for (int i = 0; i < 1000; i++) {
+			struct store_change *c = box_change(&b);
+			unsigned n = 1 + (unsigned)(unit_random(&random) % 3);
+
+			for (unsigned k = 0; k < n; k++) {
+				enum store_table table = 1 + unit_random(&random) % 3;
+				uint64_t row = 1 + unit_random(&random) % 200;
+
+				if (b.expected.version[table][row] && unit_random(&random) % 3 == 0)
+					box_delete(&b, c, table, row);
+				else
+					box_put(&b, c, table, row);
+			}
+			box_submit(&b, c);
+		}
+		box_wait(&b, 1000);
+		ck_assert_uint_eq(b.n_failed, 0);
+		box_must_hold(&b);
+		box_close(&b);
+	}
+	box_done(&b);
+}
+END_TEST
+
+static int on_large_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
+{
+	size_t *total = userdata;
+
+	ck_assert_uint_eq(n, row);
+	ck_assert_uint_eq(version, 1);
+	for (size_t i = 0; i < n; i++)
+		UNIT_CHECK(record[i] == (uint8_t)(i ^ row), "byte %zu of %zu", i, n);
+	*total += n;
+	return 0;
+}
+
+START_TEST(records_of_any_length_come_back_whole)
+{
+	static const size_t lengths[] = { 1, 2, 4000, 4096, 8192, 8193, 65536, STORE_RECORD_MAX };
+	uint8_t *record = malloc(STORE_RECORD_MAX);
+	size_t total = 0, expected = 0;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
+		struct store_change *c = box_change(&b);
+
+		for (size_t i = 0; i < lengths[k]; i++)
+			record[i] = (uint8_t)(i ^ lengths[k]);
+		ck_assert_int_eq(store_change_put(c, STORE_CREDENTIALS, lengths[k], 0, 1, 0, record,
+						  lengths[k]),
+				 0);
+		ck_assert(box_do(&b, c));
+		expected += lengths[k];
+	}
+	box_close(&b);
+	ck_assert_int_eq(store_open(b.dir, b.key, &b.mem, &b.store, &b.error), 0);
+	ck_assert_int_eq(store_read_all(b.store, STORE_CREDENTIALS, on_large_row, &total, &b.error),
+			 0);
+	ck_assert_uint_eq(total, expected);
+	box_done(&b);
+	free(record);
+}
+END_TEST
+
+START_TEST(the_highest_row_is_remembered_after_it_is_gone)
+{
+	struct store_change *c;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	ck_assert(box_put_one(&b, STORE_ACTIVE, 900));
+	c = box_change(&b);
+	box_delete(&b, c, STORE_ACTIVE, 900);
+	ck_assert(box_do(&b, c));
+	ck_assert(box_put_one(&b, STORE_ACTIVE, 5));
+	ck_assert(box_put_one(&b, STORE_CREDENTIALS, 1000));
+	box_must_hold(&b);
+	ck_assert_uint_eq(store_highest_row(b.store), 900);
+	ck_assert(box_put_one(&b, STORE_ENDED, 901));
+	box_must_hold(&b);
+	ck_assert_uint_eq(store_highest_row(b.store), 901);
+	box_done(&b);
+}
+END_TEST
+
+static int stop_reading(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
+{
+	(void)row;
+	(void)version;
+	(void)record;
+	(void)n;
+	++*(int *)userdata;
+	return -ECANCELED;
+}
+
+START_TEST(reading_stops_where_the_reader_says_so)
+{
+	struct box b;
+	int n = 0;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill(&b);
+	box_close(&b);
+	ck_assert_int_eq(store_open(b.dir, b.key, &b.mem, &b.store, &b.error), 0);
+	ck_assert_int_eq(store_read_all(b.store, STORE_ACTIVE, stop_reading, &n, &b.error),
+			 -ECANCELED);
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(box_load(&b), 0);
+	ck_assert(rows_equal(&b.found, &b.expected));
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(nothing_that_was_put_can_be_read_on_the_disk)
+{
+	static const uint8_t record[] = "a name, a scope and 1234567 that nobody shall read";
+	struct store_change *c;
+	struct image m;
+	struct box b;
+	uid_t owner = 0x12345678;
+
+	box_init(&b);
+	box_must_open(&b);
+	c = box_change(&b);
+	for (enum store_table t = STORE_ACTIVE; t <= STORE_CREDENTIALS; t++)
+		ck_assert_int_eq(store_change_put(c, t, 1, 0, 1, owner, record, sizeof(record)), 0);
+	ck_assert(box_do(&b, c));
+	m = box_image(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(box_files); i++) {
+		struct bytes f = m.files[i];
+		uint32_t swapped = __builtin_bswap32(owner);
+
+		for (size_t n = 4; f.p && n < sizeof(record); n += 8)
+			ck_assert(!memmem(f.p, f.n, record + n - 4, 8));
+		ck_assert(!f.p || !memmem(f.p, f.n, &owner, 4));
+		ck_assert(!f.p || !memmem(f.p, f.n, &swapped, 4));
+		ck_assert(!f.p || !memmem(f.p, f.n, b.key, 8));
+	}
+	image_done(&m);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(files_are_for_the_agent_alone_whatever_the_umask)
+{
+	static const char *const names[] = { "store.db", "store.db-wal" };
+	mode_t before = umask(0);
+	struct stat st;
+	char path[128];
+	struct box b;
+
+	box_init(&b);
+	for (int round = 0; round < 2; round++) {
+		box_must_open(&b);
+		ck_assert(box_put_one(&b, STORE_ACTIVE, 1));
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			box_path(&b, names[i], path);
+			ck_assert_int_eq(stat(path, &st), 0);
+			ck_assert_uint_eq(st.st_mode & 07777, 0600);
+		}
+		box_close(&b);
+		umask(0777);
+	}
+	umask(before);
+	box_done(&b);
+}
+END_TEST
+
+/* ---- order ----------------------------------------------------------------------------------- */
+
+enum { LOG_MAX = 4096 };
+
+struct log {
+	struct box *box;
+	unsigned n;
+	int who[LOG_MAX], r[LOG_MAX];
+};
+
+struct waiter {
+	struct log *log;
+	int who;
+	int resubmit; /* so many times, from within done() */
+};
+
+static void log_note(struct log *l, int who, int r)
+{
+	UNIT_CHECK(l->n < LOG_MAX, "too many calls");
+	l->who[l->n] = who;
+	l->r[l->n++] = r;
+}
+
+static void on_logged(void *userdata, int r)
+{
+	struct waiter *w = userdata;
+
+	log_note(w->log, w->who, r);
+	if (w->resubmit > 0) {
+		struct store_change *c = box_change(w->log->box);
+
+		w->resubmit--;
+		w->who += 1000;
+		box_put(w->log->box, c, STORE_ACTIVE, 4000 + (uint64_t)w->resubmit);
+		store_submit(w->log->box->store, c, on_logged, w);
+	}
+}
+
+static void on_logged_rows(void *userdata, struct store_rows *rows, int r)
+{
+	struct waiter *w = userdata;
+
+	log_note(w->log, w->who, r);
+	store_rows_free(rows);
+}
+
+static void wait_for(struct log *l, unsigned n)
+{
+	struct pollfd p = { .fd = store_fd(l->box->store), .events = POLLIN };
+
+	while (l->n < n) {
+		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		store_dispatch(l->box->store);
+	}
+}
+
+START_TEST(all_is_called_back_in_the_order_of_submission)
+{
+	struct waiter w[600];
+	struct log l = { 0 };
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	l.box = &b;
+	for (int i = 0; i < 600; i++) {
+		w[i] = (struct waiter){ .log = &l, .who = i };
+		if (i % 5 == 3) {
+			store_read_ended(b.store, 0, true, UINT64_MAX, 64, on_logged_rows, &w[i]);
+		} else {
+			struct store_change *c = box_change(&b);
+
+			if (i % 5 != 4) /* else a barrier */
+				box_put(&b, c, STORE_ENDED, 1 + (uint64_t)i);
+			store_submit(b.store, c, on_logged, &w[i]);
+		}
+	}
+	wait_for(&l, 600);
+	for (int i = 0; i < 600; i++) {
+		ck_assert_int_eq(l.who[i], i);
+		ck_assert_int_eq(l.r[i], 0);
+	}
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+/* A change that can't be kept: it is about a version that is not there. */
+static void submit_impossible(struct box *b, struct waiter *w)
+{
+	struct store_change *c = box_change(b);
+
+	UNIT_CHECK(store_change_delete(c, STORE_ACTIVE, 999, 7) == 0, "no memory");
+	store_submit(b->store, c, on_logged, w);
+}
+
+static void submit_put(struct box *b, struct waiter *w, uint64_t row)
+{
+	struct store_change *c = box_change(b);
+	uint8_t record[512];
+
+	record_fill(STORE_ACTIVE, row, 1, record);
+	UNIT_CHECK(store_change_put(c, STORE_ACTIVE, row, 0, 1, 0, record, record_len(row, 1)) == 0,
+		   "no memory");
+	store_submit(b->store, c, on_logged, w);
+}
+
+START_TEST(failed_changes_are_called_back_in_the_opposite_order_before_anything_later)
+{
+	struct waiter w[64];
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (int round = 0; round < 20; round++) {
+		struct log l = { .box = &b };
+		unsigned n = 3 + (unsigned)round;
+
+		for (unsigned i = 0; i < n + 2; i++)
+			w[i] = (struct waiter){ .log = &l, .who = (int)i };
+		submit_impossible(&b, &w[0]);
+		/* What the thread has not seen fails as well as what it has. */
+		if (round % 2)
+			usleep(2000);
+		for (unsigned i = 1; i < n; i++)
+			submit_put(&b, &w[i], 100 + i);
+		store_submit(b.store, box_change(&b), on_logged, &w[n]);
+		store_read_ended_row(b.store, 1, on_logged_rows, &w[n + 1]);
+		wait_for(&l, n + 2);
+		for (unsigned i = 0; i < n; i++) {
+			ck_assert_int_eq(l.who[i], (int)(n - 1 - i));
+			ck_assert_int_lt(l.r[i], 0);
+		}
+		/* The barrier is done when all before it are, and says that they failed. */
+		ck_assert_int_eq(l.who[n], (int)n);
+		ck_assert_int_lt(l.r[n], 0);
+		ck_assert_int_eq(l.who[n + 1], (int)n + 1);
+		ck_assert_int_eq(l.r[n + 1], 0);
+		box_must_hold(&b);
+	}
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(what_is_submitted_while_failures_are_called_back_fails_before_the_earlier_ones)
+{
+	struct waiter w[4];
+	struct log l = { 0 };
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	l.box = &b;
+	for (int i = 0; i < 4; i++)
+		w[i] = (struct waiter){ .log = &l, .who = i };
+	w[3].resubmit = 2;
+	submit_impossible(&b, &w[0]);
+	for (int i = 1; i < 4; i++)
+		submit_put(&b, &w[i], 100 + (uint64_t)i);
+	wait_for(&l, 6);
+	ck_assert_int_eq(l.who[0], 3);
+	ck_assert_int_eq(l.who[1], 1003);
+	ck_assert_int_eq(l.who[2], 2003);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(l.who[3 + i], 2 - i);
+	for (unsigned i = 0; i < l.n; i++)
+		ck_assert_int_lt(l.r[i], 0);
+	/* And from then on it goes on. */
+	memset(&b.expected, 0, sizeof(b.expected));
+	ck_assert(box_put_one(&b, STORE_ACTIVE, 101));
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(a_change_is_kept_as_a_whole_or_not_at_all)
+{
+	struct store_change *c;
+	struct rows before;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill(&b);
+	before = b.expected;
+	c = box_change(&b);
+	box_put(&b, c, STORE_ACTIVE, 50);
+	box_delete(&b, c, STORE_ENDED, 4);
+	box_put(&b, c, STORE_ACTIVE, 7);
+	ck_assert_int_eq(store_change_delete(c, STORE_ACTIVE, 8, 77), 0);
+	ck_assert(!box_do(&b, c));
+	b.expected = before;
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(changes_submitted_from_within_done_are_kept)
+{
+	struct waiter w = { .who = 0, .resubmit = 50 };
+	struct log l = { 0 };
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	l.box = &b;
+	w.log = &l;
+	store_submit(b.store, box_change(&b), on_logged, &w);
+	wait_for(&l, 51);
+	for (unsigned i = 0; i < 51; i++)
+		ck_assert_int_eq(l.r[i], 0);
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(a_close_keeps_and_calls_back_all_that_was_submitted)
+{
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (int i = 0; i < 300; i++) {
+		struct store_change *c = box_change(&b);
+
+		box_put(&b, c, STORE_ACTIVE, 1 + (uint64_t)i % 100);
+		box_submit(&b, c);
+	}
+	box_close(&b);
+	ck_assert_uint_eq(b.n_kept, 300);
+	box_must_open(&b);
+	ck_assert(rows_equal(&b.found, &b.expected));
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(a_change_never_submitted_leaves_nothing)
+{
+	struct store_change *c;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	c = box_change(&b);
+	box_put(&b, c, STORE_ACTIVE, 1);
+	store_change_free(c);
+	store_change_free(NULL);
+	memset(&b.expected, 0, sizeof(b.expected));
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+/* ---- ended rows ------------------------------------------------------------------------------ */
+
+struct listing {
+	unsigned n;
+	uint64_t rows[64];
+	bool called;
+};
+
+static void on_listing(void *userdata, struct store_rows *rows, int r)
+{
+	struct listing *l = userdata;
+	const uint8_t *record;
+	uint32_t version;
+	size_t n;
+
+	ck_assert_int_eq(r, 0);
+	while (store_rows_next(rows, &l->rows[l->n], &version, &record, &n) == 1) {
+		UNIT_CHECK(record_is(STORE_ENDED, l->rows[l->n], version, record, n),
+			   "not the record of row %lu", (unsigned long)l->rows[l->n]);
+		l->n++;
+	}
+	store_rows_free(rows);
+	l->called = true;
+}
+
+static void wait_listing(struct box *b, struct listing *l)
+{
+	struct pollfd p = { .fd = store_fd(b->store), .events = POLLIN };
+
+	while (!l->called) {
+		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		store_dispatch(b->store);
+	}
+}
+
+START_TEST(ended_rows_are_listed_by_owner_the_highest_first)
+{
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (uint64_t row = 1; row <= 200; row++)
+		ck_assert(box_put_one(&b, STORE_ENDED, row));
+	for (uint64_t before = 0; before < 210; before += 7)
+		for (unsigned max = 1; max <= 64; max += 21)
+			for (uid_t owner = 999; owner <= 1003; owner++) {
+				bool any = owner == 1003;
+				struct listing l = { 0 };
+				uint64_t row = before;
+				unsigned n = 0;
+
+				store_read_ended(b.store, owner, any, before, max, on_listing, &l);
+				wait_listing(&b, &l);
+				while (n < max && row > 1) {
+					row--;
+					if (row > 200 || (!any && box_owner(row) != owner))
+						continue;
+					UNIT_CHECK(n < l.n && l.rows[n] == row,
+						   "row %lu is missing", (unsigned long)row);
+					n++;
+				}
+				UNIT_CHECK(l.n == n, "%u rows instead of %u", l.n, n);
+			}
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(a_single_ended_row_is_read_as_the_changes_before_have_left_it)
+{
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (int i = 0; i < 10; i++) {
+		struct store_change *c = box_change(&b);
+		struct listing l = { 0 };
+
+		if (i % 3 == 2)
+			box_delete(&b, c, STORE_ENDED, 5);
+		else
+			box_put(&b, c, STORE_ENDED, 5);
+		box_submit(&b, c);
+		store_read_ended_row(b.store, 5, on_listing, &l);
+		wait_listing(&b, &l);
+		ck_assert_uint_eq(l.n, i % 3 == 2 ? 0 : 1);
+	}
+	box_done(&b);
+}
+END_TEST
+
+UNIT_MAIN("store", a_new_store_is_empty_and_opens_again,
+	  what_was_put_changed_moved_and_deleted_is_so_after_a_restart,
+	  a_thousand_random_changes_under_way_at_once_end_as_they_were_submitted,
+	  records_of_any_length_come_back_whole, the_highest_row_is_remembered_after_it_is_gone,
+	  reading_stops_where_the_reader_says_so, nothing_that_was_put_can_be_read_on_the_disk,
+	  files_are_for_the_agent_alone_whatever_the_umask,
+	  all_is_called_back_in_the_order_of_submission,
+	  failed_changes_are_called_back_in_the_opposite_order_before_anything_later,
+	  what_is_submitted_while_failures_are_called_back_fails_before_the_earlier_ones,
+	  a_change_is_kept_as_a_whole_or_not_at_all, changes_submitted_from_within_done_are_kept,
+	  a_close_keeps_and_calls_back_all_that_was_submitted,
+	  a_change_never_submitted_leaves_nothing, ended_rows_are_listed_by_owner_the_highest_first,
+	  a_single_ended_row_is_read_as_the_changes_before_have_left_it)
