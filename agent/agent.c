@@ -20,6 +20,8 @@
 #include "agent/upkeep.h"
 #include "protocol/base/time.h"
 
+enum { STORE_LOCKED = 16 * 1024 }; /* at least what the store locks for its keys and a record */
+
 static const uint64_t STOP_US = 900 * 1000;
 
 /* ---- memory --------------------------------------------------------------------------------------------- */
@@ -89,7 +91,7 @@ static size_t needed_memory(const struct agent *a)
 	needed = lock_memory(&trial) == 0 ? trial.mem.locked : 0;
 	unlock_memory(&trial);
 	/* The store's keys come beside it. */
-	return needed + STORE_LOCKED_BYTES;
+	return needed + STORE_LOCKED;
 }
 
 static int start_memory(struct agent *a)
@@ -139,6 +141,17 @@ static int on_ended_row(void *userdata, uint64_t row, uint32_t version, const ui
 	return load_row(userdata, version, record, n, vault_load_ended);
 }
 
+/* Nothing puts any yet; they are read so that the root is held against all there is. */
+static int on_credential_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+{
+	(void)userdata;
+	(void)row;
+	(void)version;
+	(void)record;
+	(void)n;
+	return -EBADMSG;
+}
+
 static int open_store(struct agent *a, struct store_error *error)
 {
 	uint8_t *key = a->scratch->random;
@@ -159,9 +172,9 @@ static int load_store(struct agent *a, struct store_error *error)
 	if (r == 0)
 		r = store_read_all(a->store, STORE_ENDED, on_ended_row, a, error);
 	if (r == 0)
-		r = vault_load_done(a->vault);
+		r = store_read_all(a->store, STORE_CREDENTIALS, on_credential_row, a, error);
 	if (r == 0)
-		vault_rows_after(a->vault, store_highest_row(a->store));
+		r = vault_load_done(a->vault);
 	if (r == -ENOSPC || r == -ENOMEM)
 		snprintf(error->text, sizeof(error->text),
 			 "the tokens in %s need more than MemoryLimit=%llu MiB of locked memory, or than the limit of %zu KiB (LimitMEMLOCK=) has: raise it",
@@ -169,7 +182,11 @@ static int load_store(struct agent *a, struct store_error *error)
 	else if (r == -EBADMSG && !error->text[0])
 		snprintf(error->text, sizeof(error->text), "the store in %s holds tokens that contradict each other: restore a backup",
 			 a->paths.state);
-	return r < 0 ? r : store_start(a->store, error);
+	if (r == 0)
+		r = store_start(a->store, error);
+	if (r == 0)
+		vault_set_highest_row(a->vault, store_highest_row(a->store));
+	return r;
 }
 
 static int start_store(struct agent *a)
@@ -180,6 +197,11 @@ static int start_store(struct agent *a)
 	if (a->settings.storage == STORAGE_VOLATILE) {
 		log_error("%s: Storage=volatile is not built into this version: use Storage=persistent", a->paths.config);
 		return -EOPNOTSUPP;
+	}
+	r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
+	if (r < 0) {
+		log_error("the state directory %s can't be made: %s", a->paths.state, strerror(-r));
+		return r;
 	}
 	r = open_store(a, &error);
 	if (r == 0)

@@ -200,18 +200,6 @@ static int clear_address(const struct sockaddr_un *address)
 	return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 
-/* The directory of the path, where it is missing. Only the last one is made. */
-static void make_directory(const char *path, mode_t mode)
-{
-	_cleanup_free_ char *directory = strdup(path);
-	char *slash = directory ? strrchr(directory, '/') : NULL;
-
-	if (!slash || slash == directory)
-		return;
-	*slash = '\0';
-	(void)!mkdir(directory, mode);
-}
-
 static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)
 {
 	/* The mode is the socket's from its first moment: nobody gets in before. */
@@ -227,6 +215,7 @@ static int make_socket(struct listener *l)
 	struct agent *a = l->agent;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
+	const char *slash;
 	struct stat st;
 	int r;
 
@@ -236,7 +225,10 @@ static int make_socket(struct listener *l)
 		return -ENAMETOOLONG;
 	}
 	memcpy(address.sun_path, a->paths.socket, strlen(a->paths.socket));
-	make_directory(a->paths.socket, a->user ? 0700 : 0755);
+	slash = strrchr(a->paths.socket, '/');
+	/* Where that fails, bind() says so. */
+	if (slash && slash != a->paths.socket)
+		(void)directory_make(a->paths.socket, (size_t)(slash - a->paths.socket), a->user ? 0700 : 0755);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

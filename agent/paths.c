@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 static int join(const char *a, const char *b, const char *c, const char **ret)
 {
@@ -77,4 +79,21 @@ int paths_complete(struct paths *p, bool user, const char **ret_missing)
 		return complete_user(p, ret_missing);
 	complete_system(p);
 	return 0;
+}
+
+int directory_make(const char *path, size_t n, mode_t mode)
+{
+	_cleanup_free_ char *copy = strndup(path, n);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = copy + 1; *slash; slash++) {
+		if (*slash != '/')
+			continue;
+		*slash = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(copy, mode) < 0 && errno != EEXIST ? -errno : 0;
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "protocol/base/cleanup.h"
 
@@ -21,3 +22,6 @@ struct paths {
  * the name of the environment variable that would tell.
  */
 int paths_complete(struct paths *p, bool user, const char **ret_missing) MUST_USE;
+
+/* Makes the directory that the first n bytes of path name, with those above it, where they are missing. 0 or a negative errno. */
+int directory_make(const char *path, size_t n, mode_t mode);

@@ -13,12 +13,12 @@ struct owner_entry {
 	uint32_t next; /* in the index's bucket */
 	uint32_t label;
 	struct owner owner;
-	uint32_t newest, oldest;	 /* its tokens */
+	uint32_t newest, oldest; /* its tokens */
 	struct ended_queue ended;
 	uint32_t n_forgetting;
-	bool is_crowded;		 /* in the vault's list of those that may have too many ended ones */
-	uint32_t crowded_next, crowded_prev;
-	uint32_t others_next, others_prev; /* all owners */
+	bool is_crowded;
+	uint32_t crowded_next, crowded_prev; /* those that may have too many ended ones */
+	uint32_t others_next, others_prev;   /* all owners */
 };
 
 struct vault {
@@ -39,7 +39,7 @@ struct vault {
 	uint32_t last_by; /* the label that vault_used() had last, held */
 	struct vault_cursor *cursors;
 	struct vault_change *oldest_change, *newest_change;
-	uint32_t orphans; /* while loading: tokens whose parent is not known yet, chained by sibling_older */
+	uint32_t orphans; /* while loading: their parent is not known yet; by sibling_older */
 	bool unsorted;	  /* while loading: rows came out of order */
 	void (*on_owner_free)(struct owner *owner);
 };
@@ -71,14 +71,17 @@ static inline struct owner_entry *entry_of(const struct owner *owner)
 	return (struct owner_entry *)(void *)((char *)owner - offsetof(struct owner_entry, owner));
 }
 
-/* ---- vault-owner.c ---------------------------------------------------------------------------- */
+/* ---- vault-owner.c --------------------------------------------------------------------------- */
 
 uint64_t owner_hash(const void *object);
 
 /* The owner of this uid and name; 0: none. */
 uint32_t owner_find(const struct vault *v, uid_t uid, struct span name);
 
-/* The same, made where there is none. Goes by owner_release() unless it is given a token. 0: the arena is full. */
+/*
+ * The same, made where there is none. Goes by owner_release() unless it is given a token. 0: the
+ * arena is full.
+ */
 uint32_t owner_get(struct vault *v, uid_t uid, struct span name) MUST_USE;
 
 /* Frees the owner if it has no tokens at all; on_owner_free is told, and its cursors stop. */
@@ -91,14 +94,15 @@ void owner_is_not_crowded(struct vault *v, uint32_t ref);
 /* The reference of an entry. */
 uint32_t owner_ref(const struct vault *v, const struct owner *owner);
 
-/* ---- vault-token.c ---------------------------------------------------------------------------- */
+/* ---- vault-token.c --------------------------------------------------------------------------- */
 
 uint64_t token_hash(const void *object);
 
 /*
- * A token of these facts (but for parent, state and what ended it), with its labels, owner and extension, and with room for
- * it in all orders and indexes; in none of them yet. Returns its reference, or 0 where the arena is full; *ret_r is
- * then -ENOSPC or -ENOMEM, and nothing is left of it.
+ * A token of these facts (but for parent, state and what ended it), with its labels, owner and
+ * extension, and with room for it in all orders and indexes; in none of them yet. Returns its
+ * reference, or 0 where the arena is full; *ret_r is then -ENOSPC or -ENOMEM, and nothing is left
+ * of it.
  */
 token_ref token_new(struct vault *v, const struct token_facts *facts, int *ret_r) MUST_USE;
 
@@ -116,11 +120,14 @@ void token_unlink(struct vault *v, token_ref ref);
 void token_adopt(struct vault *v, token_ref parent, token_ref child);
 void token_orphan(struct vault *v, token_ref child);
 
-/* The token after ref in the tree below root, parents before children; 0: none. into: also those below ref. */
+/*
+ * The token after ref in the tree below root, parents before children; 0: none. into: also those
+ * below ref.
+ */
 token_ref token_next_below(const struct vault *v, token_ref root, token_ref ref, bool into);
 
 /* The token of this id, visible or not; 0: none. */
-token_ref token_find(const struct vault *v, uint64_t id);
+token_ref token_by_id(const struct vault *v, uint64_t id);
 
 uint64_t token_created_us(const struct vault *v, const struct token *t);
 uint64_t token_length_us(const struct vault *v, const struct token *t);
@@ -129,12 +136,12 @@ uint64_t token_length_us(const struct vault *v, const struct token *t);
 void token_soil(struct vault *v, struct token *t);
 
 /*
- * The label of whoever uses a token: mostly that of the use before, which the vault keeps. 0: absent, or it can't be kept. It
- * is held for nobody: take it by label_ref().
+ * The label of whoever uses a token: mostly that of the use before, which the vault keeps. 0:
+ * absent, or it can't be kept. It is held for nobody: take it by label_ref().
  */
 uint32_t token_user_label(struct vault *v, struct span by);
 
-/* ---- vault-cursor.c --------------------------------------------------------------------------- */
+/* ---- vault-cursor.c -------------------------------------------------------------------------- */
 
 /* The token is about to go: cursors that stand at it go on. */
 void cursors_leave(struct vault *v, token_ref ref);
@@ -142,7 +149,7 @@ void cursors_leave(struct vault *v, token_ref ref);
 /* The owner is about to go: its cursors stop. */
 void cursors_stop(struct vault *v, const struct owner *owner);
 
-/* ---- vault-change.c --------------------------------------------------------------------------- */
+/* ---- vault-change.c -------------------------------------------------------------------------- */
 
 /* What a step did beside its kind, and a rollback undoes. */
 enum step_effect {
@@ -152,7 +159,7 @@ enum step_effect {
 };
 
 struct step {
-	uint8_t kind;	/* enum step_kind */
+	uint8_t kind; /* enum step_kind */
 	uint8_t effects;
 	uint8_t state;	/* of an end: enum token_state */
 	uint8_t reason; /* of an end: enum end_reason */
@@ -171,5 +178,8 @@ struct vault_change {
 	struct vault_change *newer, *older; /* all that are under way, from the first step on */
 };
 
-/* One more step, of this kind, all else zeros. NULL: no memory. The change is under way from now on. */
+/*
+ * One more step, of this kind, all else zeros. NULL: no memory. The change is under way from now
+ * on.
+ */
 struct step *change_add(struct vault_change *c, enum step_kind kind, uint32_t ref);

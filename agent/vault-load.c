@@ -1,8 +1,9 @@
 /*
  * agent/vault-load.c - filling the vault at start.
  *
- * Records come in any order. Each is linked as it comes; where they did not come in the order of their rows (or, of ended ones,
- * of their ends), all is put in order once, at the end. A child whose parent may still come waits in a chain of orphans.
+ * Records come in any order. Each is linked as it comes; where they did not come in the order of
+ * their rows (or, of ended ones, of their ends), all is put in order once, at the end. A child
+ * whose parent may still come waits in a chain of orphans.
  */
 #include "agent/vault-internal.h"
 
@@ -110,7 +111,8 @@ static void relink(struct vault *v, const struct row_entry *entries, size_t n)
 
 static int sort(struct vault *v)
 {
-	_cleanup_free_ struct row_entry *entries = NULL;
+	_cleanup_free_
+	struct row_entry *entries = NULL;
 	size_t n = 0;
 
 	if (!v->unsorted)
@@ -129,7 +131,7 @@ static int sort(struct vault *v)
 static int tie(struct vault *v, token_ref child)
 {
 	const struct token *c = token_at(v, child);
-	token_ref parent = token_find(v, extension_at(v, c)->parent_id);
+	token_ref parent = token_by_id(v, extension_at(v, c)->parent_id);
 	struct token *p = parent ? token_at(v, parent) : NULL;
 
 	/* A parent is older than its children, so there can be no circle. */

@@ -1,11 +1,13 @@
 /*
  * agent/vault.c - the vault as a whole, and what the way of a verification touches.
  *
- * Everything is in one arena, with four arrays beside it (three indexes and the order of expiry), each growing in small
- * steps within one budget. A token is found by its id in two or three cache misses; nothing on that way allocates.
+ * Everything is in one arena, with four arrays beside it (three indexes and the order of expiry),
+ * each growing in small steps within one budget. A token is found by its id in two or three cache
+ * misses; nothing on that way allocates.
  *
- * Invariants: a token is in the index of ids, in the order of all and in its owner's from its prepared insert to its
- * committed end, and in the order of expiry until its end is prepared. Tokens not yet visible are newer than all that are.
+ * Invariants: a token is in the index of ids, in the order of all and in its owner's from its
+ * prepared insert to its committed end, and in the order of expiry until its end is prepared.
+ * Tokens not yet visible are newer than all that are.
  */
 #include "agent/vault-internal.h"
 
@@ -29,7 +31,10 @@ static void on_owner_free_nothing(struct owner *owner)
 	(void)owner;
 }
 
-/* How many tokens, labels or owners a vault of this limit can ever hold, generously: the size of reservations. */
+/*
+ * How many tokens, labels or owners a vault of this limit can ever hold, generously: the size of
+ * reservations.
+ */
 static size_t most_of(size_t memory_limit)
 {
 	return memory_limit / 64;
@@ -56,7 +61,8 @@ static int init_parts(struct vault *v, struct secretmem *mem)
 int vault_new(struct secretmem *mem, size_t memory_limit,
 	      void (*on_owner_free)(struct owner *owner), struct vault **ret)
 {
-	_cleanup_(vault_freep) struct vault *v = NULL;
+	_cleanup_(vault_freep)
+	struct vault *v = NULL;
 
 	if (memory_limit < LEAST_LIMIT)
 		return -ENOMEM;
@@ -102,9 +108,9 @@ size_t vault_n_ended(const struct vault *v)
 	return v->ended.index.n;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
-token_ref token_find(const struct vault *v, uint64_t id)
+token_ref token_by_id(const struct vault *v, uint64_t id)
 {
 	token_ref ref = index_first(&v->ids, index_mix(id));
 
@@ -115,14 +121,14 @@ token_ref token_find(const struct vault *v, uint64_t id)
 
 token_ref vault_find(const struct vault *v, uint64_t id)
 {
-	token_ref ref = token_find(v, id);
+	token_ref ref = token_by_id(v, id);
 
 	return ref && token_at(v, ref)->flags & TOKEN_IS_VISIBLE ? ref : REF_NONE;
 }
 
 bool vault_id_is_taken(const struct vault *v, uint64_t id)
 {
-	return token_find(v, id) || ended_find(&v->ended, id);
+	return token_by_id(v, id) || ended_find(&v->ended, id);
 }
 
 bool vault_hash_is(const struct vault *v, token_ref ref, const uint8_t hash[static TOKEN_HASH_LEN])
@@ -177,7 +183,7 @@ bool vault_is_busy(const struct vault *v, token_ref ref)
 	return !(flags & TOKEN_IS_VISIBLE) || flags & (TOKEN_IS_ENDING | TOKEN_IS_CUT);
 }
 
-/* ---- last uses -------------------------------------------------------------------------------- */
+/* ---- last uses ------------------------------------------------------------------------------- */
 
 void token_soil(struct vault *v, struct token *t)
 {
