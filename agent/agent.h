@@ -105,6 +105,8 @@ struct agent {
 
 	uint64_t started_us;
 	uint64_t verified_total, denied_total;
+	uint64_t n_calls, n_calls_before; /* now, and when upkeep last looked */
+	bool is_trimmed;
 
 	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store;
 };

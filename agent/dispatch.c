@@ -143,6 +143,7 @@ enum dispatched dispatch(struct connection *c, struct span message)
 	enum dispatched dispatched = DISPATCH_CLOSE;
 	enum json_error error;
 
+	a->n_calls++;
 	error = json_check(message, a->json);
 	if (error != JSON_OK)
 		return close_for(c, json_error_text(error));

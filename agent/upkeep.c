@@ -5,6 +5,7 @@
 #include "agent/upkeep.h"
 
 #include "agent/change.h"
+#include "agent/trim.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -14,6 +15,8 @@ enum {
 static const uint64_t KEEP_EVERY_US = 30 * USEC_PER_SEC;   /* last uses are kept to within a minute */
 static const uint64_t NAMES_EVERY_US = 300 * USEC_PER_SEC; /* accounts are looked up again */
 static const uint64_t RETRY_US = 5 * USEC_PER_SEC;	   /* after the store failed */
+
+static const uint64_t SETTLED_US = 250 * 1000;		   /* names are looked up, policies in force */
 
 static void arm(struct agent *a, uint64_t at_us)
 {
@@ -145,6 +148,17 @@ void upkeep_keep_all(struct agent *a)
 	} while (change_submit_own(a, change, no_more) == 0);
 }
 
+/* A whole period without a call, after one with calls. */
+static void trim_when_idle(struct agent *a)
+{
+	bool idle = a->n_calls == a->n_calls_before;
+
+	if (idle && !a->is_trimmed)
+		trim_memory();
+	a->is_trimmed = idle;
+	a->n_calls_before = a->n_calls;
+}
+
 static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 {
 	struct agent *a = userdata;
@@ -152,6 +166,7 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 	(void)at_us;
 	keep_some(a);
 	forget_some(a);
+	trim_when_idle(a);
 	(void)sd_event_source_set_time(source, agent_monotonic(a) + KEEP_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -166,6 +181,15 @@ static int on_names_age(sd_event_source *source, uint64_t at_us, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static int on_started(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	(void)source;
+	(void)at_us;
+	(void)userdata;
+	trim_memory();
+	return 0;
+}
+
 int upkeep_init(struct agent *a)
 {
 	uint64_t now = agent_monotonic(a);
@@ -178,6 +202,8 @@ int upkeep_init(struct agent *a)
 		r = sd_event_add_time(a->event, &a->keep_timer, CLOCK_MONOTONIC, now + KEEP_EVERY_US, USEC_PER_SEC, on_keep, a);
 	if (r >= 0)
 		r = sd_event_add_time(a->event, &a->names_timer, CLOCK_MONOTONIC, now + NAMES_EVERY_US, USEC_PER_SEC, on_names_age, a);
+	if (r >= 0)
+		r = sd_event_add_time(a->event, NULL, CLOCK_MONOTONIC, now + SETTLED_US, 0, on_started, a);
 	if (r < 0)
 		return r;
 	upkeep_vault_changed(a);
