@@ -20,6 +20,8 @@ static const char usage[] =
 	"\n"
 	"  --user         a user's own agent: settings, policies and state in the XDG base directories\n"
 	"  --socket PATH  where it listens (/run/jeton/agent.sock; --user: $XDG_RUNTIME_DIR/jeton/agent.sock)\n"
+	"  --credential-socket PATH\n"
+	"                 where systemd will ask for LoadCredential=: kept for later, nothing listens there yet\n"
 	"  --config FILE  its settings (/etc/jeton/jeton.conf; --user: ~/.config/jeton/jeton.conf)\n"
 	"  --policy DIR   the directory of its policies, instead of all others (/etc/jeton/policy.d and so on)\n"
 	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: ~/.local/state/jeton)\n"
@@ -29,11 +31,21 @@ static const char usage[] =
 	"Signals: SIGTERM and SIGINT end it when the calls under way are answered, SIGHUP reads the\n"
 	"policies anew. Exit status: 0 ended as told, 1 failed, 2 wrong usage.\n";
 
-enum option_code { OPTION_USER = 256, OPTION_SOCKET, OPTION_CONFIG, OPTION_POLICY, OPTION_STATE, OPTION_HELP, OPTION_VERSION };
+enum option_code {
+	OPTION_USER = 256,
+	OPTION_SOCKET,
+	OPTION_CREDENTIAL_SOCKET,
+	OPTION_CONFIG,
+	OPTION_POLICY,
+	OPTION_STATE,
+	OPTION_HELP,
+	OPTION_VERSION,
+};
 
 static const struct option options[] = {
 	{ "user", no_argument, NULL, OPTION_USER },
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "credential-socket", required_argument, NULL, OPTION_CREDENTIAL_SOCKET },
 	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "state", required_argument, NULL, OPTION_STATE },
@@ -57,6 +69,9 @@ static int take_option(struct agent *a, int code)
 		return -1;
 	case OPTION_SOCKET:
 		a->paths.socket = optarg;
+		return -1;
+	case OPTION_CREDENTIAL_SOCKET:
+		a->paths.credential_socket = optarg;
 		return -1;
 	case OPTION_CONFIG:
 		a->paths.config = optarg;

@@ -10,6 +10,7 @@
 /* Strings are the caller's, or live as long as the process. */
 struct paths {
 	const char *socket;
+	const char *credential_socket; /* NULL: none */
 	const char *config;
 	bool config_given; /* by option: then it must be there */
 	const char *policy_dirs[3];
