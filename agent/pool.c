@@ -1,8 +1,9 @@
 /*
  * agent/pool.c - locked buffers of one size.
  *
- * Free ones are chained through their first word, so a pool costs nothing beside its buffers; that word is zeroed when a buffer is
- * handed out. Buffers never move and are never given back before the pool is done.
+ * Free ones are chained through their first word, so a pool costs nothing beside its buffers; that
+ * word is zeroed when a buffer is handed out. Buffers never move and are never given back before
+ * the pool is done.
  */
 #include "agent/pool.h"
 

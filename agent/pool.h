@@ -4,7 +4,8 @@
 #include "agent/secretmem.h"
 
 /*
- * Buffers of one size, from a region of their own. Growing happens in steps; what was grown is kept.
+ * Buffers of one size, from a region of their own. Growing happens in steps; what was grown is
+ * kept.
  */
 struct pool {
 	struct region region;
@@ -17,13 +18,15 @@ struct pool {
 };
 
 /*
- * At most max_buffers of buf_size (rounded up to 64) bytes. Nothing is locked until the first pool_get(). 0 or -ENOMEM.
+ * At most max_buffers of buf_size (rounded up to 64) bytes. Nothing is locked until the first
+ * pool_get(). 0 or -ENOMEM.
  */
-int pool_init(struct pool *p, struct secretmem *mem, size_t buf_size, size_t max_buffers, size_t step) MUST_USE;
+int pool_init(struct pool *p, struct secretmem *mem, size_t buf_size, size_t max_buffers,
+	      size_t step) MUST_USE;
 
 /*
- * A buffer, or NULL where the pool or the limit on locked memory is used up. Its content is all zeros, or whatever its
- * last user left unwiped.
+ * A buffer, or NULL where the pool or the limit on locked memory is used up. Its content is all
+ * zeros, or whatever its last user left unwiped.
  */
 char *pool_get(struct pool *p) MUST_USE;
 

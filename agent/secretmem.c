@@ -1,13 +1,13 @@
 /*
  * agent/secretmem.c - locked memory.
  *
- * A region is one reservation of address space (PROT_NONE) that is made usable from its start on. Nothing may ever stand in a
- * hole of it, so no step unmaps before it maps: a piece of memfd_secret is mapped elsewhere, touched, and only then moved
- * over the reservation (a refused MAP_FIXED may already have taken away what was there); the other kinds change the
- * reservation's protection.
+ * A region is one reservation of address space (PROT_NONE) that is made usable from its start on.
+ * Nothing may ever stand in a hole of it, so no step unmaps before it maps: a piece of memfd_secret
+ * is mapped elsewhere, touched, and only then moved over the reservation (a refused MAP_FIXED may
+ * already have taken away what was there); the other kinds change the reservation's protection.
  *
- * Pages are touched by a system call that writes to them: where the kernel has no page left this is an error, and
- * not the SIGBUS that a store from user space would be.
+ * Pages are touched by a system call that writes to them: where the kernel has no page left this is
+ * an error, and not the SIGBUS that a store from user space would be.
  */
 #include "agent/secretmem.h"
 
@@ -38,14 +38,15 @@ static size_t to_pages(size_t n)
 }
 
 /*
- * Whether the limit does not count for us. The kernel is asked by trying, since CAP_IPC_LOCK counts in the first user
- * namespace only, and nothing tells for sure whether this is that one. PROT_NONE: not a page of it is filled.
+ * Whether the limit does not count for us. The kernel is asked by trying, since CAP_IPC_LOCK counts
+ * in the first user namespace only, and nothing tells for sure whether this is that one. PROT_NONE:
+ * not a page of it is filled.
  */
 static bool may_exceed(size_t limit)
 {
 	size_t n = to_pages(limit) + page_size();
-	void *p = mmap(NULL, n, PROT_NONE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_LOCKED, -1, 0);
+	void *p = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_LOCKED,
+		       -1, 0);
 
 	if (p == MAP_FAILED)
 		return false;
@@ -97,11 +98,13 @@ static int touch(char *p, size_t n)
 }
 
 /*
- * A new memfd_secret of n bytes. Returns the descriptor; -ENOSYS where there is none to be had here, -ENOMEM where only not now.
+ * A new memfd_secret of n bytes. Returns the descriptor; -ENOSYS where there is none to be had
+ * here, -ENOMEM where only not now.
  */
 static int secret_fd(size_t n)
 {
-	_cleanup_close_ int fd = (int)syscall(SYS_memfd_secret, (unsigned)O_CLOEXEC);
+	_cleanup_close_
+	int fd = (int)syscall(SYS_memfd_secret, (unsigned)O_CLOEXEC);
 
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -ENOMEM : -ENOSYS;
@@ -111,12 +114,13 @@ static int secret_fd(size_t n)
 }
 
 /*
- * n bytes of memfd_secret somewhere, filled with pages. The descriptor is closed on return: while it is open, root
- * reads the memory through it. EAGAIN of mmap is the limit on locked memory.
+ * n bytes of memfd_secret somewhere, filled with pages. The descriptor is closed on return: while
+ * it is open, root reads the memory through it. EAGAIN of mmap is the limit on locked memory.
  */
 static int secret_map(size_t n, char **ret)
 {
-	_cleanup_close_ int fd = secret_fd(n);
+	_cleanup_close_
+	int fd = secret_fd(n);
 	char *p;
 
 	if (fd < 0)
@@ -149,7 +153,7 @@ static int grow_secret(struct region *r, size_t n)
 /* Makes what was just made usable a reservation again. */
 static void shrink_back(char *p, size_t n)
 {
-	munlock(p, n);
+	syscall(SYS_munlock, p, n);
 	madvise(p, n, MADV_DONTNEED);
 	mprotect(p, n, PROT_NONE);
 }
@@ -179,9 +183,12 @@ static int grow_locked(struct region *r, size_t n)
 
 	if (grow_plain(r, n) < 0)
 		return -ENOMEM;
-	/* mlock() last: it fills the pages, so none is ever filled and not yet kept out of cores. */
+	/*
+	 * mlock() last: it fills the pages, so none is ever filled and not yet kept out of cores. By
+	 * its number, since the address sanitizer's mlock() does nothing and says that it worked.
+	 */
 	if (madvise(p, n, MADV_DONTDUMP) < 0 || madvise(p, n, MADV_DONTFORK) < 0 ||
-	    mlock(p, n) < 0) {
+	    syscall(SYS_mlock, p, n) < 0) {
 		shrink_back(p, n);
 		return -ENOMEM;
 	}
@@ -207,7 +214,9 @@ static int grow_first(struct secretmem *mem, struct region *r, size_t n)
 
 	if (!mem->allow_unlocked || secretmem_limit() >= mem->needed) {
 		k = grow_as(kind, r, n);
-		/* Only where memfd_secret can't be had: over the limit mlock() would fail as well. */
+		/*
+		 * Only where memfd_secret can't be had: over the limit mlock() would fail as well.
+		 */
 		if (k == -ENOSYS)
 			k = grow_as(kind = MEMORY_LOCKED, r, n);
 	}
