@@ -1,9 +1,10 @@
 /*
  * agent/record.c - a token as bytes.
  *
- * The layout is written down in docs/store-format.md, section "Records". What a token does not have takes no bytes: a
- * set of bits says which optional parts follow, in the order of their bits. There is one way only to write given facts, and
- * reading takes no other, so what was read and is written again is the same bytes.
+ * The layout is written down in docs/store-format.md, section "Records". What a token does not have
+ * takes no bytes: a set of bits says which optional parts follow, in the order of their bits. There
+ * is one way only to write given facts, and reading takes no other, so what was read and is written
+ * again is the same bytes.
  */
 #include "agent/record.h"
 
@@ -33,11 +34,11 @@ enum part {
 	PARTS_ALL = (1 << 12) - 1,
 };
 
-_Static_assert(RECORD_MAX >= 256 + TOKEN_NAME_MAX + SCOPES_MAX * (1 + SCOPE_MAX) +
-				     5 * (2 + LABEL_MAX),
+_Static_assert(RECORD_MAX >=
+		       256 + TOKEN_NAME_MAX + SCOPES_MAX * (1 + SCOPE_MAX) + 5 * (2 + LABEL_MAX),
 	       "the longest record fits");
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 struct writer {
 	uint8_t *p;
@@ -158,9 +159,11 @@ size_t record_write(const struct token_facts *facts, uint8_t *dst)
 	return (size_t)(w.p - dst);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* Once something is not there or wrong, `bad` is set, and all that is read from then on is nothing. */
+/*
+ * Once something is not there or wrong, `bad` is set, and all that is read from then on is nothing.
+ */
 struct reader {
 	const uint8_t *p;
 	size_t n; /* left */

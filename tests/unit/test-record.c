@@ -1,0 +1,476 @@
+/* tests/unit/test-record.c - tokens as bytes: what is written is read again, and nothing else is taken. */
+#include <errno.h>
+#include <string.h>
+
+#include "agent/record.h"
+#include "protocol/base/time.h"
+#include "protocol/scope.h"
+#include "tests/unit/unit.h"
+
+/* Facts with memory of their own for what they borrow. */
+struct sample {
+	struct token_facts facts;
+	char name[TOKEN_NAME_MAX];
+	char labels[5][LABEL_MAX];
+	uint8_t scopes[SCOPES_MAX * (1 + SCOPE_MAX)];
+};
+
+static uint64_t below(uint64_t *seed, uint64_t n)
+{
+	return unit_random(seed) % n;
+}
+
+static bool one_in(uint64_t *seed, uint64_t n)
+{
+	return below(seed, n) == 0;
+}
+
+static uint64_t random_instant(uint64_t *seed)
+{
+	return below(seed, UINT64_C(1) << (20 + below(seed, 39)));
+}
+
+static struct span random_label(uint64_t *seed, char *dst)
+{
+	size_t n = one_in(seed, 8) ? LABEL_MAX : below(seed, 30);
+
+	if (one_in(seed, 2))
+		return SPAN_NONE;
+	for (size_t i = 0; i < n; i++)
+		dst[i] = (char)unit_random(seed);
+	return (struct span){ dst, n };
+}
+
+static struct packed_scopes random_scopes(uint64_t *seed, uint8_t *dst, bool most)
+{
+	static const char chars[] = "abcXYZ019._-";
+	unsigned count = most ? SCOPES_MAX : (unsigned)below(seed, 5);
+	size_t n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t len = most ? SCOPE_MAX : 3 + below(seed, 40);
+
+		dst[n++] = (uint8_t)len;
+		for (size_t at = 0; at < len; at++)
+			dst[n + at] = (uint8_t)chars[below(seed, sizeof(chars) - 1)];
+		dst[n + len / 2] = ':';
+		n += len;
+	}
+	return (struct packed_scopes){ dst, (uint16_t)n, (uint8_t)count };
+}
+
+static void fill_holder(uint64_t *seed, struct sample *s)
+{
+	struct holder *h = &s->facts.holder;
+
+	s->facts.binding = (enum token_binding)below(seed, 3);
+	if (s->facts.binding == BINDING_PROCESS) {
+		for (size_t i = 0; i < sizeof(h->boot); i++)
+			h->boot[i] = (uint8_t)unit_random(seed);
+		h->pidfd_inode = unit_random(seed);
+		h->pid = (int32_t)below(seed, INT32_MAX);
+	} else if (s->facts.binding == BINDING_UNIT) {
+		for (size_t i = 0; i < sizeof(h->invocation); i++)
+			h->invocation[i] = (uint8_t)unit_random(seed);
+		h->unit = (struct span){ s->labels[4], below(seed, LABEL_MAX + 1) };
+	}
+}
+
+static void fill_times(uint64_t *seed, struct token_facts *f)
+{
+	f->created_us = random_instant(seed);
+	f->expires_us = random_instant(seed);
+	f->length_us = f->expires_us > f->created_us && one_in(seed, 2)
+			       ? f->expires_us - f->created_us
+			       : random_instant(seed);
+	if (one_in(seed, 2))
+		f->last_used_us = (1 + below(seed, UINT32_MAX)) * USEC_PER_SEC;
+	if (one_in(seed, 2)) {
+		f->state = one_in(seed, 2) ? TOKEN_EXPIRED : TOKEN_REVOKED;
+		f->ended = (enum end_reason)(END_EXPIRED + below(seed, END_ROTATED));
+		f->ended_us = random_instant(seed);
+	}
+}
+
+static void fill(uint64_t *seed, struct sample *s)
+{
+	struct token_facts *f = &s->facts;
+	size_t name_len = 1 + below(seed, TOKEN_NAME_MAX);
+
+	memset(s, 'n', sizeof(*s));
+	*f = (struct token_facts){
+		.id = unit_random(seed) | 1,
+		.row = 1 + below(seed, (UINT64_C(1) << 48) - 1),
+		.name = { s->name, name_len },
+		.owner_uid = (uid_t)unit_random(seed),
+		.owner_name = random_label(seed, s->labels[0]),
+		.last_used_by = random_label(seed, s->labels[1]),
+		.credential = random_label(seed, s->labels[2]),
+		.issued_to = random_label(seed, s->labels[3]),
+		.scopes = random_scopes(seed, s->scopes, one_in(seed, 50)),
+		.uses_left = one_in(seed, 2) ? USES_UNLIMITED : (int64_t)below(seed, INT64_MAX),
+		.parent = one_in(seed, 2) ? 0 : unit_random(seed) | 1,
+		.replaced_by = one_in(seed, 2) ? 0 : unit_random(seed) | 1,
+	};
+	fill_times(seed, f);
+	fill_holder(seed, s);
+	for (size_t i = 0; i < sizeof(f->hash); i++)
+		f->hash[i] = (uint8_t)unit_random(seed);
+}
+
+static bool same_span(struct span a, struct span b)
+{
+	return !a.p == !b.p && span_equal(a, b);
+}
+
+static bool same_holder(const struct holder *a, const struct holder *b)
+{
+	return memcmp(a->boot, b->boot, sizeof(a->boot)) == 0 && a->pidfd_inode == b->pidfd_inode &&
+	       a->pid == b->pid &&
+	       memcmp(a->invocation, b->invocation, sizeof(a->invocation)) == 0 &&
+	       same_span(a->unit, b->unit);
+}
+
+static bool same_scopes(const struct packed_scopes *a, const struct packed_scopes *b)
+{
+	return a->count == b->count && a->n_bytes == b->n_bytes &&
+	       (a->n_bytes == 0 || memcmp(a->p, b->p, a->n_bytes) == 0);
+}
+
+static bool same(const struct token_facts *a, const struct token_facts *b)
+{
+	return a->id == b->id && a->row == b->row && same_span(a->name, b->name) &&
+	       a->owner_uid == b->owner_uid && same_span(a->owner_name, b->owner_name) &&
+	       same_scopes(&a->scopes, &b->scopes) && a->created_us == b->created_us &&
+	       a->expires_us == b->expires_us && a->last_used_us == b->last_used_us &&
+	       same_span(a->last_used_by, b->last_used_by) && a->state == b->state &&
+	       a->binding == b->binding && same_holder(&a->holder, &b->holder) &&
+	       a->uses_left == b->uses_left && a->parent == b->parent &&
+	       a->replaced_by == b->replaced_by && a->length_us == b->length_us &&
+	       same_span(a->credential, b->credential) && same_span(a->issued_to, b->issued_to) &&
+	       a->ended_us == b->ended_us && a->ended == b->ended &&
+	       memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
+}
+
+/* Reads from memory of exactly n bytes, so that a step too far is found by the sanitizer. */
+static int read_exactly(const uint8_t *data, size_t n, struct token_facts *ret, uint8_t **ret_copy)
+{
+	uint8_t *copy = malloc(n ? n : 1);
+
+	UNIT_CHECK(copy, "no memory");
+	memcpy(copy, data, n);
+	*ret_copy = copy;
+	return record_read(copy, n, ret);
+}
+
+/* Whatever is taken must be what would be written. */
+static void check_canonical(const uint8_t *data, size_t n)
+{
+	_cleanup_free_
+	uint8_t *copy = NULL;
+	uint8_t again[RECORD_MAX];
+	struct token_facts facts;
+
+	if (read_exactly(data, n, &facts, &copy) < 0)
+		return;
+	UNIT_CHECK(record_write(&facts, again) == n && memcmp(again, data, n) == 0,
+		   "bytes were taken that are not what the facts are written as");
+}
+
+START_TEST(any_facts_are_read_as_they_were_written)
+{
+	uint64_t seed = 1;
+	struct sample s;
+
+	for (int i = 0; i < 50000; i++) {
+		_cleanup_free_
+		uint8_t *copy = NULL;
+		uint8_t data[RECORD_MAX];
+		struct token_facts facts;
+		size_t n;
+
+		fill(&seed, &s);
+		n = record_write(&s.facts, data);
+		UNIT_CHECK(n <= RECORD_MAX, "%zu bytes", n);
+		UNIT_CHECK(read_exactly(data, n, &facts, &copy) == 0, "sample %d is refused", i);
+		UNIT_CHECK(same(&facts, &s.facts), "sample %d is another", i);
+	}
+}
+END_TEST
+
+START_TEST(the_longest_record_fits)
+{
+	uint64_t seed = 2;
+	struct sample s;
+	uint8_t data[RECORD_MAX];
+	struct token_facts facts;
+	size_t n;
+
+	fill(&seed, &s);
+	s.facts.name.n = TOKEN_NAME_MAX;
+	s.facts.scopes = random_scopes(&seed, s.scopes, true);
+	s.facts.owner_name = (struct span){ s.labels[0], LABEL_MAX };
+	s.facts.last_used_by = (struct span){ s.labels[1], LABEL_MAX };
+	s.facts.credential = (struct span){ s.labels[2], LABEL_MAX };
+	s.facts.issued_to = (struct span){ s.labels[3], LABEL_MAX };
+	s.facts.binding = BINDING_UNIT;
+	s.facts.holder = (struct holder){ .unit = { s.labels[4], LABEL_MAX } };
+	s.facts.uses_left = INT64_MAX;
+	s.facts.parent = s.facts.replaced_by = UINT64_MAX;
+	s.facts.last_used_us = UINT32_MAX * USEC_PER_SEC;
+	n = record_write(&s.facts, data);
+	ck_assert_uint_le(n, RECORD_MAX);
+	ck_assert_int_eq(record_read(data, n, &facts), 0);
+	ck_assert(same(&facts, &s.facts));
+}
+END_TEST
+
+START_TEST(a_last_use_is_kept_in_whole_seconds)
+{
+	static const uint64_t times[][2] = {
+		{ 0, 0 },
+		{ 999999, 0 },
+		{ 1000000, 1000000 },
+		{ 1999999, 1000000 },
+	};
+	uint64_t seed = 3;
+	struct sample s;
+	uint8_t data[RECORD_MAX];
+	struct token_facts facts;
+
+	fill(&seed, &s);
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+		s.facts.last_used_us = times[i][0];
+		ck_assert_int_eq(record_read(data, record_write(&s.facts, data), &facts), 0);
+		ck_assert_uint_eq(facts.last_used_us, times[i][1]);
+	}
+}
+END_TEST
+
+START_TEST(every_truncation_is_refused)
+{
+	uint64_t seed = 4;
+	struct sample s;
+
+	for (int i = 0; i < 200; i++) {
+		uint8_t data[RECORD_MAX];
+		size_t n;
+
+		fill(&seed, &s);
+		n = record_write(&s.facts, data);
+		for (size_t cut = 0; cut < n; cut++) {
+			_cleanup_free_
+			uint8_t *copy = NULL;
+			struct token_facts facts;
+
+			UNIT_CHECK(read_exactly(data, cut, &facts, &copy) == -EBADMSG,
+				   "%zu bytes of %zu are taken", cut, n);
+		}
+	}
+}
+END_TEST
+
+START_TEST(anything_after_the_end_is_refused)
+{
+	uint64_t seed = 5;
+	struct sample s;
+
+	for (int i = 0; i < 2000; i++) {
+		uint8_t data[RECORD_MAX + 16] = {};
+		struct token_facts facts;
+		size_t n;
+
+		fill(&seed, &s);
+		n = record_write(&s.facts, data);
+		memset(data + n, (int)below(&seed, 256), 16);
+		UNIT_CHECK(record_read(data, n + 1 + below(&seed, 16), &facts) == -EBADMSG,
+			   "bytes after the end are taken");
+	}
+}
+END_TEST
+
+START_TEST(a_flipped_bit_is_refused_or_says_something_else_properly)
+{
+	uint64_t seed = 6;
+	struct sample s;
+
+	for (int i = 0; i < 60; i++) {
+		uint8_t data[RECORD_MAX];
+		size_t n;
+
+		fill(&seed, &s);
+		n = record_write(&s.facts, data);
+		for (size_t bit = 0; bit < n * 8; bit++) {
+			data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			check_canonical(data, n);
+			data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		}
+	}
+}
+END_TEST
+
+START_TEST(random_bytes_do_no_harm)
+{
+	uint64_t seed = 7;
+	struct sample s;
+
+	for (int i = 0; i < 200000; i++) {
+		uint8_t data[512];
+		size_t n = below(&seed, sizeof(data));
+
+		for (size_t at = 0; at < n; at++)
+			data[at] = (uint8_t)unit_random(&seed);
+		data[0] = 1;
+		check_canonical(data, n);
+	}
+	/* Good ones with a few bytes changed come further. */
+	for (int i = 0; i < 50000; i++) {
+		uint8_t data[RECORD_MAX];
+		size_t n;
+
+		fill(&seed, &s);
+		n = record_write(&s.facts, data);
+		for (uint64_t k = 1 + below(&seed, 3); k > 0; k--)
+			data[below(&seed, one_in(&seed, 2) ? 8 : n)] = (uint8_t)unit_random(&seed);
+		check_canonical(data, n);
+	}
+}
+END_TEST
+
+/* docs/store-format.md, by hand. */
+START_TEST(the_bytes_are_those_of_the_page)
+{
+	static const uint8_t scopes[] = "\x08"
+					"acme/x:r";
+	static const uint8_t head[] = {
+		1,    4,    0x48, 0x08, 9,    0,    1,	  0,	/* format ... */
+		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* id */
+		7,    0,    0,	  0,	0,    0,    0,	  0,	/* row */
+		0x40, 0x42, 0x0f, 0,	0,    0,    0,	  0,	/* created: 1 s */
+		0x80, 0x84, 0x1e, 0,	0,    0,    0,	  0,	/* expires: 2 s */
+		0xe8, 3,    0,	  0,				/* uid 1000 */
+	};
+	static const uint8_t tail[] = {
+		'n', 'a', 'm', 'e', 8, 'a', 'c', 'm', 'e', '/', 'x', ':', 'r', /* texts */
+		8,   7,	  6,   5,   4, 3,   2,	 1, /* bit 3: the boot id ... */
+		8,   7,	  6,   5,   4, 3,   2,	 1, /* ... */
+		9,   0,	  0,   0,   0, 0,   0,	 0, /* the inode of the pidfd */
+		77,  0,	  0,   0,		    /* its number */
+		5,   0,	  0,   0,   0, 0,   0,	 0, /* bit 6: the parent */
+		2,   5,				    /* bit 11: revoked, with its parent, ... */
+		0,   0,	  1,   0,   0, 0,   0,	 0, /* ... when */
+	};
+	struct token_facts facts = {
+		.id = UINT64_C(0x1122334455667788),
+		.row = 7,
+		.name = SPAN("name"),
+		.owner_uid = 1000,
+		.scopes = { scopes, 9, 1 },
+		.created_us = 1000000,
+		.expires_us = 2000000,
+		.length_us = 1000000,
+		.uses_left = USES_UNLIMITED,
+		.binding = BINDING_PROCESS,
+		.holder = { .boot = { 8, 7, 6, 5, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1 },
+			    .pidfd_inode = 9,
+			    .pid = 77 },
+		.parent = 5,
+		.state = TOKEN_REVOKED,
+		.ended = END_PARENT,
+		.ended_us = 65536,
+	};
+	uint8_t data[RECORD_MAX];
+	size_t n;
+
+	memset(facts.hash, 0xaa, sizeof(facts.hash));
+	n = record_write(&facts, data);
+	ck_assert_uint_eq(n, sizeof(head) + 32 + sizeof(tail));
+	ck_assert_mem_eq(data, head, sizeof(head));
+	ck_assert_mem_eq(data + sizeof(head), facts.hash, 32);
+	ck_assert_mem_eq(data + sizeof(head) + 32, tail, sizeof(tail));
+}
+END_TEST
+
+/* A small record, with one thing changed in its bytes. */
+static int read_changed(size_t at, uint64_t value, size_t n_bytes)
+{
+	struct token_facts facts = {
+		.id = 1,
+		.row = 1,
+		.name = SPAN("n"),
+		.expires_us = 1000000,
+		.length_us = 1000000,
+		.uses_left = USES_UNLIMITED,
+	};
+	uint8_t data[RECORD_MAX];
+	size_t n = record_write(&facts, data);
+
+	for (size_t i = 0; i < n_bytes; i++)
+		data[at + i] = (uint8_t)(value >> 8 * i);
+	return record_read(data, n, &facts);
+}
+
+START_TEST(values_out_of_range_are_refused)
+{
+	static const struct {
+		size_t at, n;
+		uint64_t good, bad;
+	} rows[] = {
+		{ 0, 1, 1, 2 },	      /* format */
+		{ 0, 1, 1, 0 },	      /* format */
+		{ 1, 1, 1, 0 },	      /* no name */
+		{ 2, 2, 0, 1 << 12 }, /* an unknown part */
+		{ 2, 2, 0, 1 << 15 }, /* an unknown part */
+		{ 7, 1, 0, 1 },	      /* the byte that is 0 */
+		{ 8, 8, 1, 0 },	      /* id */
+		{ 16, 8, 1, 0 },      /* row */
+		{ 16, 8, (UINT64_C(1) << 48) - 1, UINT64_C(1) << 48 },
+		{ 76, 1, 'n', 0xff }, /* not UTF-8 */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		ck_assert_int_eq(read_changed(rows[i].at, rows[i].good, rows[i].n), 0);
+		ck_assert_int_eq(read_changed(rows[i].at, rows[i].bad, rows[i].n), -EBADMSG);
+	}
+	/* Both instants: beyond the highest. */
+	ck_assert_int_eq(read_changed(32, (UINT64_C(1) << 58) - 1, 8), 0);
+	ck_assert_int_eq(read_changed(32, UINT64_C(1) << 58, 8), -EBADMSG);
+	ck_assert_int_eq(read_changed(24, UINT64_C(1) << 58, 8), -EBADMSG);
+}
+END_TEST
+
+START_TEST(scopes_that_are_none_are_refused)
+{
+	static const uint8_t *const bad[] = {
+		(const uint8_t *)"\x04"
+				 "acme",
+		(const uint8_t *)"\x05"
+				 "a:b:c",
+		(const uint8_t *)"\x03"
+				 "a: ",
+		(const uint8_t *)"\x01"
+				 ":",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct token_facts facts = {
+			.id = 1,
+			.row = 1,
+			.name = SPAN("n"),
+			.scopes = { bad[i], (uint16_t)(bad[i][0] + 1), 1 },
+			.uses_left = USES_UNLIMITED,
+		};
+		uint8_t data[RECORD_MAX];
+		size_t n = record_write(&facts, data);
+
+		ck_assert_int_eq(record_read(data, n, &facts), -EBADMSG);
+	}
+}
+END_TEST
+
+UNIT_MAIN("record", any_facts_are_read_as_they_were_written, the_longest_record_fits,
+	  a_last_use_is_kept_in_whole_seconds, every_truncation_is_refused,
+	  anything_after_the_end_is_refused,
+	  a_flipped_bit_is_refused_or_says_something_else_properly, random_bytes_do_no_harm,
+	  the_bytes_are_those_of_the_page, values_out_of_range_are_refused,
+	  scopes_that_are_none_are_refused)
