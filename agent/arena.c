@@ -1,11 +1,13 @@
 /*
  * agent/arena.c - an allocator of small pieces by size classes.
  *
- * The space is cut into blocks of 16 KiB. A block belongs to one class, all its pieces have one size, and it is given back when
- * its last piece is, so what many small tokens held can later hold a few large ones. Sizes go by 8 bytes up to
- * 512, above by how many fit a block. A piece costs nothing beside itself but its share of a header of 16 bytes.
+ * The space is cut into blocks of 16 KiB. A block belongs to one class, all its pieces have one
+ * size, and it is given back when its last piece is, so what many small tokens held can later hold
+ * a few large ones. Sizes go by 8 bytes up to 512, above by how many fit a block. A piece costs
+ * nothing beside itself but its share of a header of 16 bytes.
  *
- * Invariant: a block is in its class's chain exactly while it has room and a piece in use; a block of no class is in free_blocks.
+ * Invariant: a block is in its class's chain exactly while it has room and a piece in use; a block
+ * of no class is in free_blocks.
  */
 #include "agent/arena.h"
 
@@ -17,10 +19,10 @@ enum { FINE_MAX = 512, FINE_CLASSES = FINE_MAX / REF_UNIT };
 
 struct block {
 	uint32_t next, prev; /* in the class's chain, or in that of free ones; number + 1 */
-	uint16_t class;
+	uint16_t kind;	     /* its class */
 	uint16_t n_used;
-	uint16_t free;	     /* chain through the first bytes of freed pieces; units from the block's start */
-	uint16_t n_carved;   /* pieces that were ever handed out */
+	uint16_t free;	   /* chain through freed pieces; units from the block's start */
+	uint16_t n_carved; /* pieces that were ever handed out */
 };
 
 enum { BLOCK_ROOM = ARENA_BLOCK - sizeof(struct block) };
@@ -35,11 +37,11 @@ static unsigned class_of(size_t n)
 	return FINE_CLASSES + 31 - (unsigned)(BLOCK_ROOM / n);
 }
 
-static size_t class_size(unsigned class)
+static size_t class_size(unsigned kind)
 {
-	if (class < FINE_CLASSES)
-		return (class + 1) * (size_t)REF_UNIT;
-	return BLOCK_ROOM / (FINE_CLASSES + 31 - class) / REF_UNIT * REF_UNIT;
+	if (kind < FINE_CLASSES)
+		return (kind + 1) * (size_t)REF_UNIT;
+	return BLOCK_ROOM / (FINE_CLASSES + 31 - kind) / REF_UNIT * REF_UNIT;
 }
 
 static struct block *block_at(const struct arena *a, uint32_t number)
@@ -108,26 +110,26 @@ static bool take_block(struct arena *a, uint32_t *ret)
 	return true;
 }
 
-static bool add_block(struct arena *a, unsigned class)
+static bool add_block(struct arena *a, unsigned kind)
 {
 	uint32_t number;
 
 	if (!take_block(a, &number))
 		return false;
-	*block_at(a, number) = (struct block){ .class = (uint16_t)class };
-	chain_add(a, &a->partial[class], number);
+	*block_at(a, number) = (struct block){ .kind = (uint16_t)kind };
+	chain_add(a, &a->partial[kind], number);
 	return true;
 }
 
 static bool block_is_full(const struct block *b)
 {
-	return !b->free && b->n_carved == BLOCK_ROOM / class_size(b->class);
+	return !b->free && b->n_carved == BLOCK_ROOM / class_size(b->kind);
 }
 
 /* A piece of a block that has room, zeroed. */
 static char *take_piece(struct block *b)
 {
-	size_t size = class_size(b->class);
+	size_t size = class_size(b->kind);
 	char *piece;
 
 	if (b->free) {
@@ -142,20 +144,20 @@ static char *take_piece(struct block *b)
 
 uint32_t arena_alloc(struct arena *a, size_t n)
 {
-	unsigned class;
+	unsigned kind;
 	struct block *b;
 	uint32_t number;
 	char *piece;
 
 	assert(n > 0 && n <= ARENA_PIECE_MAX);
-	class = class_of(n);
-	if (!a->partial[class] && !add_block(a, class))
+	kind = class_of(n);
+	if (!a->partial[kind] && !add_block(a, kind))
 		return 0;
-	number = a->partial[class] - 1;
+	number = a->partial[kind] - 1;
 	b = block_at(a, number);
 	piece = take_piece(b);
 	if (block_is_full(b))
-		chain_remove(a, &a->partial[class], number);
+		chain_remove(a, &a->partial[kind], number);
 	return (uint32_t)((size_t)(piece - a->space.region.base) / REF_UNIT);
 }
 
@@ -172,14 +174,14 @@ void arena_free(struct arena *a, uint32_t ref)
 	piece = arena_at(a, ref);
 	assert(b->n_used > 0);
 	was_full = block_is_full(b);
-	secret_wipe(piece, class_size(b->class));
+	secret_wipe(piece, class_size(b->kind));
 	memcpy(piece, &b->free, sizeof(b->free));
 	b->free = (uint16_t)(ref % (ARENA_BLOCK / REF_UNIT));
 	b->n_used--;
 	if (was_full)
-		chain_add(a, &a->partial[b->class], number);
+		chain_add(a, &a->partial[b->kind], number);
 	if (b->n_used == 0) {
-		chain_remove(a, &a->partial[b->class], number);
+		chain_remove(a, &a->partial[b->kind], number);
 		chain_add(a, &a->free_blocks, number);
 	}
 }

@@ -26,8 +26,8 @@ struct arena {
 };
 
 /*
- * An empty arena of at most `limit` bytes that has its first `first` bytes already. Returns 0; -ENOMEM where even these
- * can't be had.
+ * An empty arena of at most `limit` bytes that has its first `first` bytes already. Returns 0;
+ * -ENOMEM where even these can't be had.
  */
 int arena_init(struct arena *a, struct secretmem *mem, struct budget *budget, size_t limit,
 	       size_t first) MUST_USE;

@@ -1,8 +1,9 @@
 /*
  * agent/dirty.c - a ring that a verification can append to without allocating.
  *
- * It holds ids and not references, since a token may end while its id waits here, and its place then be another's. Its room
- * doubles as tokens are made; pages are taken by the kernel as they are first written to.
+ * It holds ids and not references, since a token may end while its id waits here, and its place
+ * then be another's. Its room doubles as tokens are made; pages are taken by the kernel as they are
+ * first written to.
  */
 #include "agent/dirty.h"
 

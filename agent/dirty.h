@@ -1,4 +1,7 @@
-/* agent/dirty.h - ids of tokens whose last use the store does not have yet, the first used first. In ordinary memory. */
+/*
+ * agent/dirty.h - ids of tokens whose last use the store does not have yet, the first used first.
+ * In ordinary memory.
+ */
 #pragma once
 
 #include "agent/space.h"
@@ -15,7 +18,10 @@ void dirty_done(struct dirty *d);
 /* Sees to room for n ids in all. 0 or -ENOSPC. */
 int dirty_reserve(struct dirty *d, size_t n) MUST_USE;
 
-/* Appends an id. False where there is no room: ids of tokens that have ended take some until they are taken out. */
+/*
+ * Appends an id. False where there is no room: ids of tokens that have ended take some until they
+ * are taken out.
+ */
 bool dirty_push(struct dirty *d, uint64_t id);
 
 /* Takes out the first. False where there is none. */

@@ -1,8 +1,9 @@
 /*
  * agent/ended.c - the few bytes of each ended token.
  *
- * Nodes lie in one run of ordinary memory and are named by 32-bit references like the arena's pieces, so that the same
- * index serves, links cost half of what pointers do, and growing moves nothing.
+ * Nodes lie in one run of ordinary memory and are named by 32-bit references like the arena's
+ * pieces, so that the same index serves, links cost half of what pointers do, and growing moves
+ * nothing.
  */
 #include "agent/ended.h"
 
@@ -29,7 +30,8 @@ int ended_init(struct ended *e)
 
 	if (k < 0)
 		return k;
-	k = index_init(&ended.index, NULL, NULL, ended.nodes.region.base, hash_of, NODES_MAX, 65536);
+	k = index_init(&ended.index, NULL, NULL, ended.nodes.region.base, hash_of, NODES_MAX,
+		       65536);
 	if (k < 0) {
 		space_done(&ended.nodes);
 		return k;
@@ -107,13 +109,13 @@ void ended_add(struct ended *e, uint32_t ref, struct ended_queue *own)
 
 void ended_remove(struct ended *e, uint32_t ref, struct ended_queue *own)
 {
-	const struct ended_node *node = ended_at(e, ref);
+	const struct ended_node *n = ended_at(e, ref);
 	struct ended_queue *all = &e->all;
 
-	*(node->all_newer ? &ended_at(e, node->all_newer)->all_older : &all->newest) = node->all_older;
-	*(node->all_older ? &ended_at(e, node->all_older)->all_newer : &all->oldest) = node->all_newer;
-	*(node->own_newer ? &ended_at(e, node->own_newer)->own_older : &own->newest) = node->own_older;
-	*(node->own_older ? &ended_at(e, node->own_older)->own_newer : &own->oldest) = node->own_newer;
+	*(n->all_newer ? &ended_at(e, n->all_newer)->all_older : &all->newest) = n->all_older;
+	*(n->all_older ? &ended_at(e, n->all_older)->all_newer : &all->oldest) = n->all_newer;
+	*(n->own_newer ? &ended_at(e, n->own_newer)->own_older : &own->newest) = n->own_older;
+	*(n->own_older ? &ended_at(e, n->own_older)->own_newer : &own->oldest) = n->own_newer;
 	index_remove(&e->index, ref);
 }
 
@@ -143,7 +145,8 @@ static int compare(const void *a, const void *b)
 
 int ended_sort(struct ended *e, struct ended_queue *(*queue_of)(struct owner *owner))
 {
-	_cleanup_free_ struct sort_entry *entries = NULL;
+	_cleanup_free_
+	struct sort_entry *entries = NULL;
 	size_t n = 0;
 
 	if (!e->unsorted)

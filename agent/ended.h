@@ -1,5 +1,6 @@
 /*
- * agent/ended.h - what is remembered of ended tokens: where the store has them, and which are the oldest.
+ * agent/ended.h - what is remembered of ended tokens: where the store has them, and which are the
+ * oldest.
  *
  * In ordinary memory: there is nothing secret about them.
  */
@@ -14,7 +15,7 @@ struct ended_queue {
 };
 
 struct ended_node {
-	uint32_t next; /* in its bucket */
+	uint32_t next;	 /* in its bucket */
 	bool forgetting; /* a step that forgets it is prepared */
 	struct ended_token token;
 	uint32_t all_newer, all_older;
@@ -30,7 +31,7 @@ struct ended {
 	size_t n_taken; /* that are not free */
 	uint32_t free;	/* chain */
 	struct ended_queue all;
-	bool unsorted;	/* something was added that ended before what was there */
+	bool unsorted; /* something was added that ended before what was there */
 };
 
 /* None yet. 0 or -ENOMEM. */

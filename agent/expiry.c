@@ -1,6 +1,6 @@
 /*
- * agent/expiry.c - a heap of references, four children a node: half as deep as a binary one, and the children of a node
- * share a cache line.
+ * agent/expiry.c - a heap of references, four children a node: half as deep as a binary one, and
+ * the children of a node share a cache line.
  *
  * Invariant: no token comes before its parent in the heap, and each knows its place.
  */

@@ -30,7 +30,10 @@ void expiry_remove(struct expiry *e, uint32_t token);
 /* The token's expires_us was changed. */
 void expiry_moved(struct expiry *e, uint32_t token);
 
-/* The token that ends next; of several at one time the newest, so that children come before their parent. 0: none. */
+/*
+ * The token that ends next; of several at one time the newest, so that children come before their
+ * parent. 0: none.
+ */
 static inline uint32_t expiry_first(const struct expiry *e)
 {
 	return e->n == 0 ? 0 : *(const uint32_t *)(const void *)e->heap.region.base;

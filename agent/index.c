@@ -1,10 +1,12 @@
 /*
  * agent/index.c - linear hashing.
  *
- * Buckets 0 to low - 1 are split one after the other, each into itself and the one `low` further on; when all are, low
- * doubles. There is about one object a bucket, so that an object costs its link and a bucket, 8 bytes.
+ * Buckets 0 to low - 1 are split one after the other, each into itself and the one `low` further
+ * on; when all are, low doubles. There is about one object a bucket, so that an object costs its
+ * link and a bucket, 8 bytes.
  *
- * Invariant: an object of hash h is in bucket h mod 2*low where that is one, else in bucket h mod low.
+ * Invariant: an object of hash h is in bucket h mod 2*low where that is one, else in bucket h mod
+ * low.
  */
 #include "agent/index.h"
 
@@ -33,7 +35,8 @@ int index_init(struct index *ix, struct secretmem *mem, struct budget *budget, c
 {
 	struct index index = { .base = base, .hash_of = hash_of };
 	size_t first = (size_t)sysconf(_SC_PAGESIZE);
-	int k = space_init(&index.buckets, mem, budget, max_objects * sizeof(uint32_t) + first, step);
+	size_t most = max_objects * sizeof(uint32_t) + first;
+	int k = space_init(&index.buckets, mem, budget, most, step);
 
 	if (k < 0)
 		return k;

@@ -1,15 +1,17 @@
 /*
- * agent/index.h - a hash table of objects that lie in one space, chained through their first four bytes.
+ * agent/index.h - a hash table of objects that lie in one space, chained through their first four
+ * bytes.
  *
- * Linear hashing: it grows by one bucket with each object, so no insertion ever waits for all to be moved.
+ * Linear hashing: it grows by one bucket with each object, so no insertion ever waits for all to be
+ * moved.
  */
 #pragma once
 
 #include "agent/arena.h"
 
 struct index {
-	struct space buckets;			  /* of uint32_t */
-	const char *base;			  /* of the space that the objects lie in */
+	struct space buckets; /* of uint32_t */
+	const char *base;     /* of the space that the objects lie in */
 	uint64_t (*hash_of)(const void *object);
 	size_t n_buckets;
 	size_t low; /* the power of two that n_buckets grows from: low <= n_buckets < 2 * low */
@@ -17,8 +19,9 @@ struct index {
 };
 
 /*
- * An empty index of objects in the space that begins at base, of at most max_objects. hash_of gives an object's hash, whose
- * low bits count. mem and budget NULL: in ordinary memory. Returns 0 or -ENOMEM.
+ * An empty index of objects in the space that begins at base, of at most max_objects. hash_of gives
+ * an object's hash, whose low bits count. mem and budget NULL: in ordinary memory. Returns 0 or
+ * -ENOMEM.
  */
 int index_init(struct index *ix, struct secretmem *mem, struct budget *budget, const char *base,
 	       uint64_t (*hash_of)(const void *object), size_t max_objects, size_t step) MUST_USE;
@@ -28,13 +31,19 @@ void index_done(struct index *ix);
 /* Sees to the memory that n objects in all need. 0 or -ENOSPC. */
 int index_reserve(struct index *ix, size_t n) MUST_USE;
 
-/* Adds the object, for which memory was reserved. Whether another equals it is the caller's question. */
+/*
+ * Adds the object, for which memory was reserved. Whether another equals it is the caller's
+ * question.
+ */
 void index_add(struct index *ix, uint32_t object);
 
 /* Removes the object, which must be in it. */
 void index_remove(struct index *ix, uint32_t object);
 
-/* The first object that may have this hash; from each, its first four bytes lead to the next. 0: none. */
+/*
+ * The first object that may have this hash; from each, its first four bytes lead to the next. 0:
+ * none.
+ */
 static inline uint32_t index_first(const struct index *ix, uint64_t hash)
 {
 	size_t b = (size_t)hash & (2 * ix->low - 1);
@@ -44,7 +53,9 @@ static inline uint32_t index_first(const struct index *ix, uint64_t hash)
 	return ((const uint32_t *)(const void *)ix->buckets.region.base)[b];
 }
 
-/* Mixes a number of which any bits may be alike, so that the low bits of the result depend on all. */
+/*
+ * Mixes a number of which any bits may be alike, so that the low bits of the result depend on all.
+ */
 static inline uint64_t index_mix(uint64_t n)
 {
 	n *= UINT64_C(0x9e3779b97f4a7c15);

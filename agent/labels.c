@@ -1,8 +1,8 @@
 /*
  * agent/labels.c - shared texts.
  *
- * A token names its labels by reference, which costs it 4 bytes whatever the text is. Texts come from peers (unit names), so their
- * hash is keyed: nobody can make many that fall into one bucket.
+ * A token names its labels by reference, which costs it 4 bytes whatever the text is. Texts come
+ * from peers (unit names), so their hash is keyed: nobody can make many that fall into one bucket.
  */
 #include "agent/labels.h"
 
@@ -71,8 +71,7 @@ static uint32_t find(const struct labels *l, struct span text, uint64_t hash)
 	while (ref) {
 		const struct label *label = label_at(l, ref);
 
-		if (label->hash == hash &&
-		    span_equal((struct span){ label->text, label->n }, text))
+		if (label->hash == hash && span_equal((struct span){ label->text, label->n }, text))
 			break;
 		ref = label->next;
 	}

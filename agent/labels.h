@@ -1,5 +1,6 @@
 /*
- * agent/labels.h - texts that many tokens share (names of owners, units, credentials), each kept once while anyone uses it.
+ * agent/labels.h - texts that many tokens share (names of owners, units, credentials), each kept
+ * once while anyone uses it.
  */
 #pragma once
 
@@ -17,8 +18,9 @@ int labels_init(struct labels *l, struct secretmem *mem, struct budget *budget, 
 void labels_done(struct labels *l);
 
 /*
- * The label of this text, one user more; the caller gives it back by label_put(). Returns 0 where the text is absent (p NULL),
- * and, with *ret_full set, where it can't be kept: the arena is full, or it is longer than LABEL_MAX.
+ * The label of this text, one user more; the caller gives it back by label_put(). Returns 0 where
+ * the text is absent (p NULL), and, with *ret_full set, where it can't be kept: the arena is full,
+ * or it is longer than LABEL_MAX.
  */
 uint32_t label_get(struct labels *l, struct span text, bool *ret_full) MUST_USE;
 

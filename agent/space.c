@@ -1,18 +1,15 @@
 /*
  * agent/space.c - growth in steps.
  *
- * A page of memfd_secret costs 15 µs at first touch, and the loop stands still meanwhile: so a step is small, and grows with the
- * space only as far as the number of mappings asks for it.
+ * A page of memfd_secret costs 15 µs at first touch, and the loop stands still meanwhile, so a step
+ * is small. But each step is a mapping of its own, of which a process may have 65,530: in a large
+ * space steps are a part of it.
  */
 #include "agent/space.h"
 
 #include <errno.h>
 
-enum {
-	STEP_SHARE = 64,	 /* a step is at least this part of the space, ... */
-	STEP_MAX = 1024 * 1024,	 /* ... and at most this, ... */
-	STEP_SHARE_LARGE = 256,	 /* ... but of a very large space this part */
-};
+enum { STEP_SHARE = 256 };
 
 int space_init(struct space *s, struct secretmem *mem, struct budget *budget, size_t reserve,
 	       size_t step)
@@ -28,14 +25,9 @@ int space_init(struct space *s, struct secretmem *mem, struct budget *budget, si
 
 static size_t step_of(const struct space *s)
 {
-	size_t size = s->region.size;
-	size_t step = size / STEP_SHARE;
+	size_t share = s->region.size / STEP_SHARE;
 
-	if (step > STEP_MAX)
-		step = STEP_MAX;
-	if (step < size / STEP_SHARE_LARGE)
-		step = size / STEP_SHARE_LARGE;
-	return step < s->step ? s->step : step;
+	return share < s->step ? s->step : share;
 }
 
 static int grow(struct space *s, size_t n)

@@ -16,14 +16,17 @@ struct space {
 };
 
 /*
- * An empty space that can become `reserve` bytes at most. mem and budget NULL: ordinary memory. 0 or -ENOMEM.
+ * An empty space that can become `reserve` bytes at most. mem and budget NULL: ordinary memory. 0
+ * or -ENOMEM.
  */
 int space_init(struct space *s, struct secretmem *mem, struct budget *budget, size_t reserve,
 	       size_t step) MUST_USE;
 
 /*
- * Makes at least `size` bytes usable, all in all; a whole step where that can be had. New bytes are zeros.
- * Returns 0 or -ENOSPC: the budget, the reservation, the limit on locked memory or memory itself is used up.
+ * Makes at least `size` bytes usable, all in all; a whole step where that can be had. New bytes are
+ * zeros.
+ * Returns 0 or -ENOSPC: the budget, the reservation, the limit on locked memory or memory itself is
+ * used up.
  */
 int space_need(struct space *s, size_t size) MUST_USE;
 

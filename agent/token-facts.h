@@ -1,4 +1,7 @@
-/* agent/token-facts.h - what there is to know of a token, however it is kept: what the vault, the store and replies share. */
+/*
+ * agent/token-facts.h - what there is to know of a token, however it is kept: what the vault, the
+ * store and replies share.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -27,8 +30,8 @@ enum { TOKEN_NAME_MAX = 128, TOKEN_HASH_LEN = 32, TOKEN_CHILDREN_MAX = 100, LABE
 #define USES_UNLIMITED INT64_C(-1)
 
 /*
- * Scopes one after the other: each a byte of length, then its text. In n_bytes of p.
- * count 0 means: none were given, all that the owner has.
+ * Scopes one after the other: each a byte of length, then its text. In n_bytes of p. count 0 means:
+ * none were given, all that the owner has.
  */
 struct packed_scopes {
 	const uint8_t *p;
@@ -38,17 +41,17 @@ struct packed_scopes {
 
 /* Whom a bound token serves. Binding none: all zeros. */
 struct holder {
-	uint8_t boot[16];	 /* process: of this boot of the machine */
-	uint64_t pidfd_inode;	 /* process */
-	int32_t pid;		 /* process */
+	uint8_t boot[16];	/* process: of this boot of the machine */
+	uint64_t pidfd_inode;	/* process */
+	int32_t pid;		/* process */
 	uint8_t invocation[16]; /* unit */
-	struct span unit;	 /* unit: its name */
+	struct span unit;	/* unit: its name */
 };
 
 /* Spans and packed scopes belong to whoever filled this in. */
 struct token_facts {
-	uint64_t id;   /* never 0 */
-	uint64_t row;  /* grows with each token made: the order of creation, and its place in the store */
+	uint64_t id;  /* never 0 */
+	uint64_t row; /* grows with each token made; its place in the store */
 	struct span name;
 	uid_t owner_uid;
 	struct span owner_name; /* p NULL: its uid had none */
@@ -63,7 +66,7 @@ struct token_facts {
 	int64_t uses_left;	/* USES_UNLIMITED: no limit */
 	uint64_t parent;	/* an id; 0: none */
 	uint64_t replaced_by;	/* an id; 0: none */
-	uint64_t length_us;	/* the whole length of life it was given, however expires_us has since been cut */
+	uint64_t length_us;	/* of life as it was given, however expires_us has since been cut */
 	struct span credential; /* p NULL: none */
 	struct span issued_to;	/* p NULL: unknown */
 	uint64_t ended_us;	/* 0: not yet */

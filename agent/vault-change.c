@@ -1,9 +1,9 @@
 /*
  * agent/vault-change.c - what a change is made of, and how it ends.
  *
- * Preparing has already done to the vault all that could fail, and kept in the step what a rollback needs. So a commit only
- * uncovers or takes away, and a rollback is the steps backwards. Both hold only in order: the oldest change may be
- * committed, the newest rolled back.
+ * Preparing has already done to the vault all that could fail, and kept in the step what a rollback
+ * needs. So a commit only uncovers or takes away, and a rollback is the steps backwards. Both hold
+ * only in order: the oldest change may be committed, the newest rolled back.
  *
  * Invariant: a token's version is the one after the last step prepared on it.
  */
@@ -70,7 +70,7 @@ static void change_free(struct vault_change *c)
 	free(c);
 }
 
-/* ---- the row that a step is for the store ----------------------------------------------------- */
+/* ---- the row that a step is for the store ---------------------------------------------------- */
 
 static void row_of_ended(const struct vault *v, const struct step *s, struct vault_row *ret)
 {
@@ -113,7 +113,7 @@ void vault_change_row(const struct vault_change *c, size_t i, uint8_t dst[static
 	};
 }
 
-/* ---- commit ----------------------------------------------------------------------------------- */
+/* ---- commit ---------------------------------------------------------------------------------- */
 
 static void commit_insert(struct vault *v, const struct step *s)
 {
@@ -181,7 +181,7 @@ void vault_commit(struct vault_change *c)
 	change_free(c);
 }
 
-/* ---- rollback --------------------------------------------------------------------------------- */
+/* ---- rollback -------------------------------------------------------------------------------- */
 
 static void give_back_use(struct vault *v, const struct step *s)
 {

@@ -1,9 +1,9 @@
 /*
  * agent/vault-cursor.c - walking tokens over any number of calls.
  *
- * A cursor stands at the token it will give next. It goes from newer to older ones, and what is made later is newer than
- * all, so new ones are never met; when the token it stands at goes, it steps on. A flag on the token spares all
- * others the search among cursors.
+ * A cursor stands at the token it will give next. It goes from newer to older ones, and what is
+ * made later is newer than all, so new ones are never met; when the token it stands at goes, it
+ * steps on. A flag on the token spares all others the search among cursors.
  */
 #include "agent/vault-internal.h"
 

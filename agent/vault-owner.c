@@ -1,10 +1,11 @@
 /*
  * agent/vault-owner.c - owners: each a uid with the name it had, kept while it has tokens.
  *
- * A uid that is given to somebody else is another owner, so the name is part of what is looked for; there are rarely more
- * than one of a uid, so the hash is of the uid alone.
+ * A uid that is given to somebody else is another owner, so the name is part of what is looked for;
+ * there are rarely more than one of a uid, so the hash is of the uid alone.
  *
- * Invariant: an entry is in the index and in the list of all exactly from owner_get() to owner_release().
+ * Invariant: an entry is in the index and in the list of all exactly from owner_get() to
+ * owner_release().
  */
 #include "agent/vault-internal.h"
 

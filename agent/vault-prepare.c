@@ -1,9 +1,10 @@
 /*
- * agent/vault-prepare.c - the steps of changes: each takes all memory that its commit will need, and does at once what
- * other calls must not do twice (a use, an end), such that a rollback can undo it.
+ * agent/vault-prepare.c - the steps of changes: each takes all memory that its commit will need,
+ * and does at once what other calls must not do twice (a use, an end), such that a rollback can
+ * undo it.
  *
- * Trees of derived tokens are walked without a stack, since chains may be a thousand deep. Where a token is ending, all below
- * it is: nothing can be derived from it any more.
+ * Trees of derived tokens are walked without a stack, since chains may be a thousand deep. Where a
+ * token is ending, all below it is: nothing can be derived from it any more.
  */
 #include "agent/vault-internal.h"
 
@@ -19,9 +20,10 @@ static void next_version(struct token *t, struct step *s)
 	s->version = ++t->version;
 }
 
-/* ---- insert ----------------------------------------------------------------------------------- */
+/* ---- insert ---------------------------------------------------------------------------------- */
 
-static int insert(struct vault_change *c, struct token_facts *facts, token_ref parent, token_ref *ret)
+static int insert(struct vault_change *c, struct token_facts *facts, token_ref parent,
+		  token_ref *ret)
 {
 	struct vault *v = c->vault;
 	int r = 0;
@@ -69,7 +71,7 @@ int vault_prepare_insert(struct vault_change *c, struct token_facts *facts, toke
 	return 0;
 }
 
-/* ---- end -------------------------------------------------------------------------------------- */
+/* ---- end ------------------------------------------------------------------------------------- */
 
 struct ending {
 	enum token_state state;
@@ -172,13 +174,15 @@ int vault_prepare_end(struct vault_change *c, token_ref ref, enum token_state st
 
 	if (!(flags & TOKEN_IS_VISIBLE) || flags & TOKEN_IS_ENDING)
 		return -EBUSY;
-	/* What this very change has cut, it may end; then it has cut all that is cut below as well. */
+	/*
+	 * What this very change has cut, it may end; then it has cut all that is cut below as well.
+	 */
 	if (flags & TOKEN_IS_CUT ? !replaces(c, ref) : is_cut_below(v, ref))
 		return -EBUSY;
 	return end_tree(c, ref, (struct ending){ state, reason, ended_us });
 }
 
-/* ---- replace ---------------------------------------------------------------------------------- */
+/* ---- replace --------------------------------------------------------------------------------- */
 
 /* One token's part: it may end sooner, and `by` (0: nobody) replaces it. Extended. */
 static int cut_one(struct vault_change *c, token_ref ref, uint64_t by, uint64_t expires_us)
@@ -237,9 +241,12 @@ int vault_prepare_replace(struct vault_change *c, token_ref ref, uint64_t by, ui
 	return r < 0 ? r : cut_below(c, ref, expires_us);
 }
 
-/* ---- uses ------------------------------------------------------------------------------------- */
+/* ---- uses ------------------------------------------------------------------------------------ */
 
-/* The step that takes one of the token's uses: an update, or its end where this is the last. Its index, or -ENOMEM. */
+/*
+ * The step that takes one of the token's uses: an update, or its end where this is the last. Its
+ * index, or -ENOMEM.
+ */
 static int use_step(struct vault_change *c, token_ref ref, uint64_t now_us, bool last)
 {
 	struct step *s;
@@ -284,7 +291,7 @@ int vault_prepare_use(struct vault_change *c, token_ref ref, uint64_t now_us, st
 	return 0;
 }
 
-/* ---- what comes up by itself ------------------------------------------------------------------ */
+/* ---- what comes up by itself ----------------------------------------------------------------- */
 
 int vault_prepare_last_used(struct vault_change *c, size_t max, size_t *ret_n)
 {
@@ -313,7 +320,9 @@ int vault_prepare_last_used(struct vault_change *c, size_t max, size_t *ret_n)
 	return 0;
 }
 
-/* How a token ends that is at its end: cut short by its own rotation, by its parent's, or neither. */
+/*
+ * How a token ends that is at its end: cut short by its own rotation, by its parent's, or neither.
+ */
 static struct ending how_expired(const struct vault *v, const struct token *t, uint64_t now_us)
 {
 	const struct extension *e = extension_of(v, t);
@@ -329,8 +338,8 @@ static struct ending how_expired(const struct vault *v, const struct token *t, u
 }
 
 /*
- * Ends root and what is below. That mostly is ending already, as no child outlives its parent and the order of expiry
- * has it first.
+ * Ends root and what is below. That mostly is ending already, as no child outlives its parent and
+ * the order of expiry has it first.
  */
 static int expire_tree(struct vault_change *c, token_ref root, uint64_t now_us)
 {
@@ -363,7 +372,7 @@ int vault_prepare_expired(struct vault_change *c, uint64_t now_us, size_t max, s
 	return 0;
 }
 
-/* ---- forget ----------------------------------------------------------------------------------- */
+/* ---- forget ---------------------------------------------------------------------------------- */
 
 static int forget(struct vault_change *c, uint32_t ref)
 {
@@ -436,8 +445,8 @@ static void note_limit(struct vault *v, uint32_t max)
 	v->crowded_limit = max;
 }
 
-int vault_prepare_forget(struct vault_change *c, uint64_t before_us, uint32_t max_per_owner, size_t max,
-			 size_t *ret_n)
+int vault_prepare_forget(struct vault_change *c, uint64_t before_us, uint32_t max_per_owner,
+			 size_t max, size_t *ret_n)
 {
 	size_t before = c->n;
 	size_t until = max < SIZE_MAX - before ? before + max : SIZE_MAX;

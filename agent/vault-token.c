@@ -1,8 +1,9 @@
 /*
- * agent/vault-token.c - a token in the arena: made from facts, told as facts, tied to others, freed.
+ * agent/vault-token.c - a token in the arena: made from facts, told as facts, tied to others,
+ * freed.
  *
- * A plain token is one piece of the arena. What only some have (a parent, children, uses, a holder ...) is in an extension that
- * is made when it is first needed and stays until the token goes.
+ * A plain token is one piece of the arena. What only some have (a parent, children, uses, a holder
+ * ...) is in an extension that is made when it is first needed and stays until the token goes.
  *
  * Invariant: token_free() is right for a token however far token_new() came with it.
  */
@@ -21,7 +22,7 @@ uint64_t token_hash(const void *object)
 	return index_mix(t->id);
 }
 
-/* ---- making ----------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 /* Whether the instants follow from the length of life in whole seconds and the end. */
 static bool life_is_plain(const struct token_facts *f)
@@ -192,7 +193,7 @@ void token_free(struct vault *v, token_ref ref)
 		owner_release(v, owner);
 }
 
-/* ---- orders ----------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 void token_link(struct vault *v, token_ref ref)
 {
@@ -222,7 +223,7 @@ void token_unlink(struct vault *v, token_ref ref)
 	owner->owner.n_active--;
 }
 
-/* ---- parents and children --------------------------------------------------------------------- */
+/* ---- parents and children -------------------------------------------------------------------- */
 
 void token_adopt(struct vault *v, token_ref parent, token_ref child)
 {
@@ -278,7 +279,7 @@ unsigned vault_n_children(const struct vault *v, token_ref ref)
 	return e ? e->n_children : 0;
 }
 
-/* ---- facts ------------------------------------------------------------------------------------ */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 uint64_t token_created_us(const struct vault *v, const struct token *t)
 {
@@ -301,7 +302,7 @@ static struct packed_scopes scopes_of(const struct token *t)
 
 	for (unsigned i = 0; i < t->n_scopes; i++)
 		n += 1U + p[n];
-	return (struct packed_scopes){ .p = p, .n_bytes = (uint16_t)n, .count = (uint8_t)t->n_scopes };
+	return (struct packed_scopes){ p, (uint16_t)n, (uint8_t)t->n_scopes };
 }
 
 static void tell_bond(const struct vault *v, const struct bond *bond, struct token_facts *ret)
@@ -314,7 +315,8 @@ static void tell_bond(const struct vault *v, const struct bond *bond, struct tok
 	ret->holder.unit = label_text(&v->labels, bond->unit);
 }
 
-static void tell_extension(const struct vault *v, const struct extension *e, struct token_facts *ret)
+static void tell_extension(const struct vault *v, const struct extension *e,
+			   struct token_facts *ret)
 {
 	ret->uses_left = e->uses_left;
 	ret->parent = e->parent_id;

@@ -20,8 +20,9 @@ enum token_flag {
 };
 
 /*
- * A token that has nothing unusual about it is this and its texts. created_us is not kept: the length of its life is, in
- * whole seconds, and expires_us. What does not fit that is in the extension.
+ * A token that has nothing unusual about it is this and its texts. created_us is not kept: the
+ * length of its life is, in whole seconds, and expires_us. What does not fit that is in the
+ * extension.
  */
 struct token {
 	uint32_t next; /* in the index's bucket */
@@ -35,10 +36,10 @@ struct token {
 	uint8_t flags;
 	uint32_t length_s;
 	uint32_t version;
-	uint32_t last_used_s; /* 0: never */
-	uint32_t last_used_by;   /* a label */
-	uint32_t more;	      /* the label issued_to, or the extension, which then has it */
-	uint32_t expiry_at;   /* its place in the order of expiry */
+	uint32_t last_used_s;  /* 0: never */
+	uint32_t last_used_by; /* a label */
+	uint32_t more;	       /* the label issued_to, or the extension, which then has it */
+	uint32_t expiry_at;    /* its place in the order of expiry */
 	uint32_t all_older, all_newer;
 	uint32_t own_older, own_newer;
 	char text[]; /* the name, then the scopes, each after a byte of length */
@@ -59,7 +60,7 @@ struct extension {
 	uint32_t n_children;
 	uint32_t issued_to;  /* a label */
 	uint32_t credential; /* a label */
-	uint32_t bond;	  /* 0: bound to nobody */
+	uint32_t bond;	     /* 0: bound to nobody */
 };
 
 /* Whom a bound token serves. */
