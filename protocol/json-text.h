@@ -7,6 +7,24 @@
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
 
+static inline uint64_t json_load(const char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return le64toh(word);
+}
+
+/* The high bit of each byte that is a quote, a backslash, a control character or no ASCII. */
+static inline uint64_t json_odd_bytes(uint64_t word)
+{
+	uint64_t low = word & EACH_BYTE(0x7f);
+	uint64_t plain = (low + EACH_BYTE(0x80 - ' ')) & ((low ^ EACH_BYTE('"')) + EACH_BYTE(0x7f)) &
+			 ((low ^ EACH_BYTE('\\')) + EACH_BYTE(0x7f));
+
+	return (~plain | word) & EACH_BYTE(0x80);
+}
+
 /*
  * The first byte in [p, end) that may not stand in a JSON string as it is (a quote, a backslash, a
  * control character) or is not ASCII; or end.
@@ -14,15 +32,8 @@
 static inline const char *json_plain_end(const char *p, const char *end)
 {
 	for (; end - p >= 8; p += 8) {
-		uint64_t word, low, plain, odd;
+		uint64_t odd = json_odd_bytes(json_load(p));
 
-		memcpy(&word, p, sizeof(word));
-		word = le64toh(word);
-		low = word & EACH_BYTE(0x7f);
-		/* A byte's high bit: it is no control character, no quote, no backslash. */
-		plain = (low + EACH_BYTE(0x80 - ' ')) & ((low ^ EACH_BYTE('"')) + EACH_BYTE(0x7f)) &
-			((low ^ EACH_BYTE('\\')) + EACH_BYTE(0x7f));
-		odd = (~plain | word) & EACH_BYTE(0x80);
 		if (odd)
 			return p + (__builtin_ctzll(odd) >> 3);
 	}

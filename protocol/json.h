@@ -74,7 +74,7 @@ struct json_iter {
 	const char *end;
 };
 
-/* The value that checked text is. */
+/* The object that checked text is, without the white space around it. */
 struct json_value json_root(struct span text);
 
 /* Starts a walk through value, a JSON_OBJECT or JSON_ARRAY. */
@@ -126,8 +126,45 @@ void json_open(struct json_writer *w, char bracket);
 /* Closes it: '}' or ']'. */
 void json_close(struct json_writer *w, char bracket);
 
-/* key: a literal that needs no escapes, such as "name" */
-void json_key(struct json_writer *w, const char *key);
+/* Where n more bytes go, which the caller then counts; or NULL, and `overflow` is set. */
+static inline char *json_room(struct json_writer *w, size_t n)
+{
+	if (w->overflow || n > w->size - w->n) {
+		w->overflow = true;
+		return NULL;
+	}
+	return w->buf + w->n;
+}
+
+/* Likewise for a key or value, with the comma that is due before it. */
+static inline char *json_room_for_item(struct json_writer *w, size_t n)
+{
+	char *to = json_room(w, n + w->comma);
+
+	if (to && w->comma) {
+		*to++ = ',';
+		w->n++;
+		w->comma = false;
+	}
+	return to;
+}
+
+/*
+ * key: a literal that needs no escapes, such as "name". Inline, so that its length is known to the compiler: a reply
+ * is mostly keys.
+ */
+static inline void json_key(struct json_writer *w, const char *key)
+{
+	size_t n = strlen(key);
+	char *to = json_room_for_item(w, n + 3);
+
+	if (!to)
+		return;
+	*to = '"';
+	memcpy(to + 1, key, n);
+	memcpy(to + 1 + n, "\":", 2);
+	w->n += n + 3;
+}
 
 /* A string with the escapes it needs. text is valid UTF-8. */
 void json_put_string(struct json_writer *w, struct span text);

@@ -6,6 +6,7 @@
  */
 #include "protocol/token.h"
 
+#include <assert.h>
 #include <endian.h>
 
 #define PREFIX "jeton_"
@@ -18,7 +19,7 @@ static const char largest_id[] = "LygHa16AHYF";
 static const char largest_secret[] = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1";
 
 /*
- * CRC-32 (IEEE) of four bytes at a time. A table's entry is the sum of its index's bits, each with
+ * CRC-32 (IEEE) of eight bytes at a time. A table's entry is the sum of its index's bits, each with
  * a constant of its own: that lets the compiler make the tables.
  */
 #define BIT(i, n, sum) ((i) >> (n) & 1 ? (sum) : 0u)
@@ -40,7 +41,7 @@ static const char largest_secret[] = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp
 			ENTRIES_64(128u, __VA_ARGS__), ENTRIES_64(192u, __VA_ARGS__)               \
 	}
 
-static const uint32_t crc_table[4][256] = {
+static const uint32_t crc_table[8][256] = {
 	ENTRIES_256(0x77073096, 0xee0e612c, 0x076dc419, 0x0edb8832,
 		    0x1db71064, 0x3b6e20c8, 0x76dc4190, 0xedb88320),
 	ENTRIES_256(0x191b3141, 0x32366282, 0x646cc504, 0xc8d98a08,
@@ -49,20 +50,42 @@ static const uint32_t crc_table[4][256] = {
 		    0x1c26a370, 0x384d46e0, 0x709a8dc0, 0xe1351b80),
 	ENTRIES_256(0xb8bc6765, 0xaa09c88b, 0x8f629757, 0xc5b428ef,
 		    0x5019579f, 0xa032af3e, 0x9b14583d, 0xed59b63b),
+	ENTRIES_256(0x3d6029b0, 0x7ac05360, 0xf580a6c0, 0x30704bc1,
+		    0x60e09782, 0xc1c12f04, 0x58f35849, 0xb1e6b092),
+	ENTRIES_256(0xcb5cd3a5, 0x4dc8a10b, 0x9b914216, 0xec53826d,
+		    0x03d6029b, 0x07ac0536, 0x0f580a6c, 0x1eb014d8),
+	ENTRIES_256(0xa6770bb4, 0x979f1129, 0xf44f2413, 0x33ef4e67,
+		    0x67de9cce, 0xcfbd399c, 0x440b7579, 0x8816eaf2),
+	ENTRIES_256(0xccaa009e, 0x4225077d, 0x844a0efa, 0xd3e51bb5,
+		    0x7cbb312b, 0xf9766256, 0x299dc2ed, 0x533b85da),
 };
 
-static uint32_t crc32(const char *p, size_t n)
+static uint64_t load(const char *p)
 {
-	uint32_t crc = UINT32_MAX, word;
+	uint64_t word;
 
-	for (; n >= 4; p += 4, n -= 4) {
-		memcpy(&word, p, 4);
-		crc ^= le32toh(word);
-		crc = crc_table[3][crc & 0xff] ^ crc_table[2][crc >> 8 & 0xff] ^
-		      crc_table[1][crc >> 16 & 0xff] ^ crc_table[0][crc >> 24];
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* The state of the checksum after "jeton", which leaves whole words. */
+#define CRC_START 0xfd309b84
+#define CRC_FROM 5
+
+/* The checksum of a text that begins with "jeton", up to where its check stands. */
+static uint32_t crc_of(const char *text)
+{
+	uint32_t crc = CRC_START;
+
+	static_assert((CHECK_AT - CRC_FROM) % 8 == 0, "whole words");
+	for (size_t at = CRC_FROM; at < CHECK_AT; at += 8) {
+		uint64_t word = le64toh(load(text + at)) ^ crc;
+
+		crc = crc_table[7][word & 0xff] ^ crc_table[6][word >> 8 & 0xff] ^
+		      crc_table[5][word >> 16 & 0xff] ^ crc_table[4][word >> 24 & 0xff] ^
+		      crc_table[3][word >> 32 & 0xff] ^ crc_table[2][word >> 40 & 0xff] ^
+		      crc_table[1][word >> 48 & 0xff] ^ crc_table[0][word >> 56];
 	}
-	for (; n > 0; p++, n--)
-		crc = crc >> 8 ^ crc_table[0][(crc ^ (unsigned char)*p) & 0xff];
 	return ~crc;
 }
 
@@ -111,17 +134,10 @@ void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN])
 	write_number(limbs, ARRAY_SIZE(limbs), dst, TOKEN_ID_LEN);
 }
 
-static void write_check(const char *text, char dst[static TOKEN_CHECK_LEN])
-{
-	uint32_t crc = crc32(text, CHECK_AT);
-
-	write_number(&crc, 1, dst, TOKEN_CHECK_LEN);
-}
-
 void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
 		char dst[static TOKEN_LEN])
 {
-	uint32_t limbs[TOKEN_RANDOM_LEN / 4];
+	uint32_t limbs[TOKEN_RANDOM_LEN / 4], crc;
 
 	memcpy(limbs, random, sizeof(limbs));
 	for (size_t i = 0; i < ARRAY_SIZE(limbs); i++)
@@ -131,16 +147,9 @@ void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
 	token_id_write(id, dst + PREFIX_LEN);
 	dst[TOKEN_SECRET_AT - 1] = '_';
 	write_number(limbs, ARRAY_SIZE(limbs), dst + TOKEN_SECRET_AT, TOKEN_SECRET_LEN);
-	write_check(dst, dst + CHECK_AT);
+	crc = crc_of(dst);
+	write_number(&crc, 1, dst + CHECK_AT, TOKEN_CHECK_LEN);
 	explicit_bzero(limbs, sizeof(limbs));
-}
-
-static uint64_t load(const char *p)
-{
-	uint64_t word;
-
-	memcpy(&word, p, sizeof(word));
-	return word;
 }
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
@@ -178,20 +187,21 @@ static uint64_t not_number(const char *text, const char *largest, size_t n)
 	return bad | borrow;
 }
 
-static uint64_t id_value(const char *text)
+/* The number that n digits are. */
+static uint64_t value_of(const char *text, size_t n)
 {
-	uint64_t id = 0;
+	uint64_t value = 0;
 
-	for (size_t i = 0; i < TOKEN_ID_LEN; i++)
-		id = id * RADIX + digit_value(text[i]);
-	return id;
+	for (size_t i = 0; i < n; i++)
+		value = value * RADIX + digit_value(text[i]);
+	return value;
 }
 
 bool token_id_read(struct span text, uint64_t *ret)
 {
 	if (text.n != TOKEN_ID_LEN || not_number(text.p, largest_id, TOKEN_ID_LEN))
 		return false;
-	*ret = id_value(text.p);
+	*ret = value_of(text.p, TOKEN_ID_LEN);
 	return true;
 }
 
@@ -207,20 +217,21 @@ static unsigned differ(const char *a, const char *b, size_t n)
 
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 {
-	char check[TOKEN_CHECK_LEN];
+	const char *id = text.p + PREFIX_LEN, *secret = text.p + TOKEN_SECRET_AT;
 	uint64_t bad;
 
 	if (text.n != TOKEN_LEN)
 		return false;
-	write_check(text.p, check);
-	bad = differ(text.p, PREFIX, PREFIX_LEN) | differ(text.p + TOKEN_SECRET_AT - 1, "_", 1) |
-	      differ(text.p + CHECK_AT, check, TOKEN_CHECK_LEN);
-	bad |= not_number(text.p + PREFIX_LEN, largest_id, TOKEN_ID_LEN);
-	bad |= not_number(text.p + TOKEN_SECRET_AT, largest_secret, TOKEN_SECRET_LEN);
+	bad = differ(text.p, PREFIX, PREFIX_LEN) | differ(secret - 1, "_", 1);
+	bad |= not_number(id, largest_id, TOKEN_ID_LEN);
+	bad |= not_number(secret, largest_secret, TOKEN_SECRET_LEN);
+	/* The last eight bytes: the check, and two of the secret once more. */
+	bad |= not_digits(load(text.p + TOKEN_LEN - 8));
+	bad |= value_of(text.p + CHECK_AT, TOKEN_CHECK_LEN) ^ crc_of(text.p);
 	if (bad)
 		return false;
-	*ret_id = id_value(text.p + PREFIX_LEN);
-	*ret_secret = (struct span){ text.p + TOKEN_SECRET_AT, TOKEN_SECRET_LEN };
+	*ret_id = value_of(id, TOKEN_ID_LEN);
+	*ret_secret = (struct span){ secret, TOKEN_SECRET_LEN };
 	return true;
 }
 

@@ -143,7 +143,7 @@ END_TEST
 
 START_TEST(a_clean_name_has_nothing_that_deceives_on_a_terminal)
 {
-	static const char *const clean[] = { "ci", "Pr\xc3\xbc" "fung 1", "\xe2\x82\xac", "\xf0\x9f\x91\xbe",
+	static const char *const clean[] = { "ci", "Pr\xc3\xbcgel 1", "\xe2\x82\xac", "\xf0\x9f\x91\xbe",
 					     "a b", "~", "\xc2\xa0" };
 	static const char *const unclean[] = {
 		"a\nb", "\x1b[31m", "\x7f", "\t", "\xc2\x85", "\xc2\x9b", "\xe2\x80\xa8", "\xe2\x80\xa9",
