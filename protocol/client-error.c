@@ -15,7 +15,7 @@
 #include "protocol/reply-read.h"
 
 struct error {
-	char name[40];
+	char name[44];
 	uint8_t code;
 	char message[220];
 };

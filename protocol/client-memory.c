@@ -2,8 +2,8 @@
  * protocol/client-memory.c
  *
  * Pages of their own, not the heap: locks and MADV_DONTDUMP work on pages, and the library can't
- * say what else of the program's shares one. Locked on fault, so that a large buffer costs what is
- * touched of it. A child sees zeros rather than nothing, so that a pointer that it holds is no
+ * say what else of the program's shares one. Buffers begin with one page, since nearly all that is
+ * said fits it. A child sees zeros rather than nothing, so that a pointer that it holds is no
  * crash.
  *
  * Invariant: in every chunk all bytes from used[] on are zero.
@@ -27,7 +27,7 @@ int locked_map(struct locked *ret, size_t size)
 	/* Each as far as this kernel and this program's limits allow. */
 	(void)madvise(p, size, MADV_DONTDUMP);
 	(void)madvise(p, size, MADV_WIPEONFORK);
-	(void)mlock2(p, size, MLOCK_ONFAULT);
+	(void)mlock(p, size);
 	*ret = (struct locked){ p, size };
 	return 0;
 }

@@ -17,8 +17,8 @@ struct locked {
 };
 
 /*
- * Maps at least size bytes, all zero; pages cost only once they are touched. That they could not be
- * locked is no failure: a program's limit may be 0. Returns 0 or -ENOMEM.
+ * Maps at least size bytes, all zero. That they could not be locked is no failure: a program's limit
+ * may be 0. Returns 0 or -ENOMEM.
  */
 int locked_map(struct locked *ret, size_t size) MUST_USE;
 

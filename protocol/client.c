@@ -292,7 +292,7 @@ int client_begin(struct jeton *jeton)
 		return client_note(jeton, -ECHILD);
 	if (jeton->in_callback || jeton->watching)
 		return client_note(jeton, -EBUSY);
-	forget(jeton);
+	jeton->reply = (struct raw_reply){ .parameters = SPAN_NONE };
 	jeton->method = SPAN_NONE;
 	jeton->flags = 0;
 	return client_note(jeton, 0);
@@ -341,6 +341,8 @@ static int call(struct jeton *jeton, const struct outgoing *out, unsigned flags)
 
 	jeton->flags = flags;
 	r = build(jeton, out);
+	/* Only now, for what the last call gave may have been what this one is asked with. */
+	forget(jeton);
 	if (r == 0)
 		r = exchange_or_repeat(jeton, out->fd);
 	wipe_out(jeton);

@@ -81,7 +81,8 @@ struct jeton {
 
 /*
  * Makes a call: sends it and takes its first reply, within the handle's timeout. What the last call
- * gave ends here. method: a literal, less "io.jeton.Agent."; fd: -1, or a descriptor to pass along.
+ * gave may stand in params, and ends here. method: a literal, less "io.jeton.Agent."; fd: -1, or a
+ * descriptor to pass along.
  * Returns 0 with parameters and reply set (and with CALL_WANTS_FD perhaps reply_fd); else what the
  * caller returns in its turn, already noted.
  */
@@ -110,8 +111,8 @@ int client_next(struct jeton *jeton, int timeout_ms) MUST_USE;
 int client_done(struct jeton *jeton, int result);
 
 /*
- * Begins anything: what the last call gave ends. Returns 0, or noted -ECHILD or -EBUSY, and all
- * stays.
+ * Begins anything: there is no error, and no reply, but what the last call gave stays until a
+ * message is built. Returns 0; or -ECHILD or -EBUSY, noted.
  */
 int client_begin(struct jeton *jeton) MUST_USE;
 

@@ -14,17 +14,17 @@
  * failure, and may be NULL where they are not wanted.
  *
  * Ownership. All that a call gives (structs, strings, lists) belongs to the handle and is good
- * until the next call on that handle, which wipes it. Inside a callback it is good until the
- * callback returns. Descriptors belong to the caller, are close-on-exec, and stay open.
- * jeton_token_dup() keeps a token's facts for longer.
+ * until the next call on that handle, which may be given it and then wipes it. Inside a callback it
+ * is good until the callback returns. Descriptors belong to the caller, are close-on-exec, and stay
+ * open. jeton_token_dup() keeps a token's facts for longer.
  *
  * Structs that the library gives grow at their end in later versions: never copy or allocate them
  * by size. Structs that the caller fills are set up by their _INIT macro, which tells the library
  * how large they were when the caller was compiled. Enumerations grow too: each has a member OTHER,
  * or text, for what a newer agent says.
  *
- * Optional numbers are int64_t, and JETON_UNSET where there is none. Instants are µs since the epoch
- * (..._us), durations whole seconds (..._s). Lists of strings end with NULL.
+ * Optional numbers are int64_t, and JETON_UNSET where there is none. Instants are µs since the
+ * epoch (..._us), durations whole seconds (..._s). Lists of strings end with NULL.
  *
  * Fork. A handle made before fork() is refused in the child with -ECHILD, before a byte moves; only
  * jeton_free() is allowed there, and leaves the parent's connection alone.
@@ -335,8 +335,8 @@ int jeton_new(const char *path, struct jeton **ret_jeton) JETON_MUST_USE;
 void jeton_free(struct jeton *jeton);
 
 /*
- * How long one call may take in all, in ms: 10,000 unless set; -1: for ever. Watching waits by its
- * own timeout.
+ * How long a call waits for its answer (of several, for each), in ms: 10,000 unless set; -1: for
+ * ever. Watching waits by its own timeout.
  */
 void jeton_set_timeout(struct jeton *jeton, int timeout_ms);
 
