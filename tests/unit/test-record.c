@@ -1,10 +1,14 @@
-/* tests/unit/test-record.c - tokens as bytes: what is written is read again, and nothing else is taken. */
+/*
+ * tests/unit/test-record.c - tokens as bytes: what is written is read again, and nothing else is
+ * taken.
+ */
 #include <errno.h>
 #include <string.h>
 
 #include "agent/record.h"
 #include "protocol/base/time.h"
 #include "protocol/scope.h"
+#include "tests/unit/facts-unit.h"
 #include "tests/unit/unit.h"
 
 /* Facts with memory of their own for what they borrow. */
@@ -118,40 +122,6 @@ static void fill(uint64_t *seed, struct sample *s)
 		f->hash[i] = (uint8_t)unit_random(seed);
 }
 
-static bool same_span(struct span a, struct span b)
-{
-	return !a.p == !b.p && span_equal(a, b);
-}
-
-static bool same_holder(const struct holder *a, const struct holder *b)
-{
-	return memcmp(a->boot, b->boot, sizeof(a->boot)) == 0 && a->pidfd_inode == b->pidfd_inode &&
-	       a->pid == b->pid &&
-	       memcmp(a->invocation, b->invocation, sizeof(a->invocation)) == 0 &&
-	       same_span(a->unit, b->unit);
-}
-
-static bool same_scopes(const struct packed_scopes *a, const struct packed_scopes *b)
-{
-	return a->count == b->count && a->n_bytes == b->n_bytes &&
-	       (a->n_bytes == 0 || memcmp(a->p, b->p, a->n_bytes) == 0);
-}
-
-static bool same(const struct token_facts *a, const struct token_facts *b)
-{
-	return a->id == b->id && a->row == b->row && same_span(a->name, b->name) &&
-	       a->owner_uid == b->owner_uid && same_span(a->owner_name, b->owner_name) &&
-	       same_scopes(&a->scopes, &b->scopes) && a->created_us == b->created_us &&
-	       a->expires_us == b->expires_us && a->last_used_us == b->last_used_us &&
-	       same_span(a->last_used_by, b->last_used_by) && a->state == b->state &&
-	       a->binding == b->binding && same_holder(&a->holder, &b->holder) &&
-	       a->uses_left == b->uses_left && a->parent == b->parent &&
-	       a->replaced_by == b->replaced_by && a->length_us == b->length_us &&
-	       same_span(a->credential, b->credential) && same_span(a->issued_to, b->issued_to) &&
-	       a->ended_us == b->ended_us && a->ended == b->ended &&
-	       memcmp(a->hash, b->hash, sizeof(a->hash)) == 0;
-}
-
 /* Reads from memory of exactly n bytes, so that a step too far is found by the sanitizer. */
 static int read_exactly(const uint8_t *data, size_t n, struct token_facts *ret, uint8_t **ret_copy)
 {
@@ -193,7 +163,7 @@ START_TEST(any_facts_are_read_as_they_were_written)
 		n = record_write(&s.facts, data);
 		UNIT_CHECK(n <= RECORD_MAX, "%zu bytes", n);
 		UNIT_CHECK(read_exactly(data, n, &facts, &copy) == 0, "sample %d is refused", i);
-		UNIT_CHECK(same(&facts, &s.facts), "sample %d is another", i);
+		UNIT_CHECK(facts_same(&facts, &s.facts), "sample %d is another", i);
 	}
 }
 END_TEST
@@ -221,7 +191,7 @@ START_TEST(the_longest_record_fits)
 	n = record_write(&s.facts, data);
 	ck_assert_uint_le(n, RECORD_MAX);
 	ck_assert_int_eq(record_read(data, n, &facts), 0);
-	ck_assert(same(&facts, &s.facts));
+	ck_assert(facts_same(&facts, &s.facts));
 }
 END_TEST
 

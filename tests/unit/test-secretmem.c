@@ -1,8 +1,8 @@
 /*
  * tests/unit/test-secretmem.c - locked memory and pools.
  *
- * What depends on the limit is done in a child that has one and may not exceed it. valgrind knows no memfd_secret; the
- * tests take whatever kind they get there.
+ * What depends on the limit is done in a child that has one and may not exceed it. valgrind knows
+ * no memfd_secret; the tests take whatever kind they get there.
  */
 #include <errno.h>
 #include <fcntl.h>
