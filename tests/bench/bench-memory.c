@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "protocol/base/cleanup.h"
 #include "tests/bench/issuers.h"
@@ -57,13 +58,15 @@ static int64_t status_number(const struct test_agent *agent, const char *name)
 int main(void)
 {
 	struct test_agent agent;
-	struct resident before;
+	struct resident before, after;
 	int64_t empty;
 	size_t n;
 
 	if (test_agent_init(&agent, &(struct test_agent_options){ .under = getenv("BENCH_DIR"),
 								   .settings = "MaxTokensPerUser=3000000" }) < 0)
 		give_up("no agent");
+	/* Idle: a moment after the start, when it has given back what only the start needed. */
+	nanosleep(&(struct timespec){ .tv_sec = 3 }, NULL);
 	before = resident_of(agent.pid);
 	empty = status_number(&agent, "lockedBytes");
 	report_value("an idle agent, resident beside locked memory", (before.all - before.locked) / 1024, "MiB",
@@ -73,8 +76,9 @@ int main(void)
 	n = issue_many(&agent, 64, 4, UINT64_MAX, TOKENS, NULL);
 	report_value("locked bytes for a token (16-byte name, one scope)",
 		     (double)(status_number(&agent, "lockedBytes") - empty) / (double)n, "bytes", AT_MOST, 160);
-	report_value("  resident beside locked memory with 200,000 tokens",
-		     (resident_of(agent.pid).all - resident_of(agent.pid).locked) / 1024, "MiB", NO_BOUND, 0);
+	after = resident_of(agent.pid);
+	report_value("  resident beside locked memory, busy, with 200,000 tokens", (after.all - after.locked) / 1024,
+		     "MiB", NO_BOUND, 0);
 	test_agent_done(&agent);
 	return EXIT_SUCCESS;
 }
