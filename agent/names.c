@@ -48,9 +48,7 @@ struct names {
 	bool changed;	 /* to be told by names_dispatch() */
 };
 
-/*
- * ---- asking ------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /*
  * Has a question answered, or, where memory is short, does not. Returns the request that will be:
@@ -115,9 +113,7 @@ void names_barrier_cancel(struct names *n, void *userdata)
 	}
 }
 
-/*
- * ---- what is known -----------------------------------------------------------------------------
- */
+/* ---- what is known --------------------------------------------------------------------------- */
 
 /* The place of a uid in the table: where it is, or would be. */
 static size_t user_place(const struct names *n, uid_t uid)
@@ -208,15 +204,15 @@ static struct name_entry *find_name(const struct name_table *t, const char *name
 
 static struct name_entry *add_name(struct name_table *t, const char *name)
 {
-	_cleanup_free_
-	char *copy = strdup(name);
+	_cleanup_free_ char *copy = strdup(name);
 	struct name_entry *grown = reallocarray(t->entries, t->n + 1, sizeof(*grown));
-	size_t at = name_place(t, name);
+	size_t at;
 
 	if (grown)
 		t->entries = grown;
 	if (!copy || !grown)
 		return NULL;
+	at = name_place(t, name);
 	memmove(grown + at + 1, grown + at, (t->n - at) * sizeof(*grown));
 	t->n++;
 	grown[at] = (struct name_entry){ .name = STEAL_PTR(copy), .result = -EAGAIN };
@@ -307,9 +303,7 @@ void names_refresh(struct names *n)
 		ask_name(n, &n->group_names, &n->group_names.entries[i]);
 }
 
-/*
- * ---- taking answers in -------------------------------------------------------------------------
- */
+/* ---- taking answers in ----------------------------------------------------------------------- */
 
 static bool same_user(const struct user *u, const struct names_request *r)
 {
@@ -408,9 +402,7 @@ bool names_dispatch(struct names *n)
 	return changed;
 }
 
-/*
- * ---- its life ----------------------------------------------------------------------------------
- */
+/* ---- its life -------------------------------------------------------------------------------- */
 
 int names_new_with(const struct names_functions *fns, struct names **ret)
 {

@@ -61,9 +61,7 @@ const struct setting *settings_table(size_t *ret_n)
 	return table;
 }
 
-/*
- * ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static int read_span(const struct setting *t, const char *value, void *dst)
 {
@@ -175,9 +173,7 @@ void settings_init(struct settings *s, bool user)
 	}
 }
 
-/*
- * ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Where a setting was last given. line 0: nowhere, it is as shipped. */
 struct place {
@@ -363,9 +359,7 @@ static int read_drop_ins(struct loading *l, const char *file, uid_t trusted)
 	return r;
 }
 
-/*
- * ---- all of them together ----------------------------------------------------------------------
- */
+/* ---- all of them together -------------------------------------------------------------------- */
 
 static size_t find(const char *name)
 {

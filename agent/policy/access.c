@@ -12,9 +12,7 @@
 
 #include "protocol/scope.h"
 
-/*
- * ---- matching ----------------------------------------------------------------------------------
- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 static bool users_match(const struct policy_selector *s, uid_t uid)
 {
@@ -56,7 +54,8 @@ bool selector_has_unit(const struct policy_selector *s, const char *unit)
 
 unsigned selector_misses(const struct policy_selector *s, const struct subject *who)
 {
-	unsigned misses = 0;
+	/* The reader takes no such section: it would be for everyone. */
+	unsigned misses = s->n_users + s->n_groups + s->n_units > 0 ? 0 : MISS_USER;
 
 	if (s->n_users > 0 && !users_match(s, who->uid))
 		misses |= MISS_USER;
@@ -74,9 +73,7 @@ bool selector_matches(const struct policy_selector *s, const struct subject *who
 	return selector_misses(s, who) == 0;
 }
 
-/*
- * ---- [Access] ----------------------------------------------------------------------------------
- */
+/* ---- [Access] -------------------------------------------------------------------------------- */
 
 static bool has_star(struct span scope)
 {
@@ -217,9 +214,7 @@ void access_done(struct access *a)
 	*a = (struct access){ NULL, 0, NULL };
 }
 
-/*
- * ---- [Verify] ----------------------------------------------------------------------------------
- */
+/* ---- [Verify] -------------------------------------------------------------------------------- */
 
 bool verify_is_allowed(const struct policy *p, const struct subject *peer)
 {
@@ -332,9 +327,7 @@ void verify_tells(const struct policy *p, const struct subject *peer, const stru
 	}
 }
 
-/*
- * ---- [Credential] and [Fetch] ------------------------------------------------------------------
- */
+/* ---- [Credential] and [Fetch] ---------------------------------------------------------------- */
 
 static int compare_name(const void *key, const void *element)
 {

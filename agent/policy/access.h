@@ -19,9 +19,7 @@ struct subject {
 	const char *unit; /* NULL: none, or unknown */
 };
 
-/*
- * ---- matching ----------------------------------------------------------------------------------
- */
+/* ---- matching -------------------------------------------------------------------------------- */
 
 /* What of a selector does not hold. */
 enum selector_miss {
@@ -49,9 +47,7 @@ bool unit_matches(const char *pattern, const char *unit);
  */
 bool selector_has_unit(const struct policy_selector *s, const char *unit);
 
-/*
- * ---- [Access] ----------------------------------------------------------------------------------
- */
+/* ---- [Access] -------------------------------------------------------------------------------- */
 
 /*
  * Scopes in the order of their bytes, each once, none within the others. The texts are the access's
@@ -70,9 +66,7 @@ struct access {
 int access_of(const struct policy *p, const struct subject *owner, struct access *ret) MUST_USE;
 void access_done(struct access *a);
 
-/*
- * ---- [Verify] ----------------------------------------------------------------------------------
- */
+/* ---- [Verify] -------------------------------------------------------------------------------- */
 
 /* Whether the peer may call Verify: with no [Verify] section everyone may. */
 bool verify_is_allowed(const struct policy *p, const struct subject *peer);
@@ -93,9 +87,7 @@ bool verify_needs_unit(const struct policy *p);
 void verify_tells(const struct policy *p, const struct subject *peer, const struct span scopes[],
 		  size_t n, void (*on_scope)(void *userdata, struct span scope), void *userdata);
 
-/*
- * ---- [Credential] and [Fetch] ------------------------------------------------------------------
- */
+/* ---- [Credential] and [Fetch] ---------------------------------------------------------------- */
 
 /* The credential of this name, or NULL. */
 const struct policy_credential *policy_find_credential(const struct policy *p, struct span name);

@@ -28,9 +28,7 @@ struct about {
 	size_t n_text;
 };
 
-/*
- * ---- lines -------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 void explanation_done(struct explanation *e)
 {
@@ -77,9 +75,7 @@ static const char *separator(size_t i, size_t n, const char *last)
 	return i == 0 ? "" : i + 1 == n ? last : ", ";
 }
 
-/*
- * ---- selectors in words ------------------------------------------------------------------------
- */
+/* ---- selectors in words ---------------------------------------------------------------------- */
 
 static bool has_any(const struct policy_id *ids, size_t n)
 {
@@ -175,9 +171,7 @@ static unsigned kinds_of(const struct policy_selector *s)
 	       (s->n_units > 0 ? MISS_UNIT : 0U);
 }
 
-/*
- * ---- the nearest rule --------------------------------------------------------------------------
- */
+/* ---- the nearest rule ------------------------------------------------------------------------ */
 
 /* A rule that would have allowed it, had its selectors matched. */
 struct nearest {
@@ -233,9 +227,7 @@ static int finish(struct explanation *lines, int r, struct explanation *ret)
 	return 0;
 }
 
-/*
- * ---- [Access] ----------------------------------------------------------------------------------
- */
+/* ---- [Access] -------------------------------------------------------------------------------- */
 
 /* How much of `wanted` a rule's scope gives: 0 none, 1 a part, 2 all. */
 static int covers(const struct policy_scope *scope, struct span wanted)
@@ -327,9 +319,7 @@ int explain_access(const struct policy *p, const struct subject *owner, const ch
 	return finish(&lines, r, ret);
 }
 
-/*
- * ---- [Fetch] -----------------------------------------------------------------------------------
- */
+/* ---- [Fetch] --------------------------------------------------------------------------------- */
 
 static const char *credential_candidate(const void *userdata, size_t i)
 {
@@ -416,9 +406,7 @@ int explain_fetch(const struct policy *p, const struct subject *peer, const char
 	return finish(&lines, r, ret);
 }
 
-/*
- * ---- [Verify] ----------------------------------------------------------------------------------
- */
+/* ---- [Verify] -------------------------------------------------------------------------------- */
 
 static int verify_line(struct about *a, const struct policy_verify *v)
 {

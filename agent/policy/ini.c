@@ -93,8 +93,6 @@ static int bad_byte(struct scan *s, struct span line, size_t at)
 {
 	unsigned char c = (unsigned char)line.p[at];
 
-	if (at == 0 && s->line == 1 && line.n >= 3 && memcmp(line.p, "\xEF\xBB\xBF", 3) == 0)
-		return mistake(s, "a byte order mark; save the file as UTF-8 without one");
 	if (c == '\r' && at + 1 == line.n)
 		return mistake(
 			s, "the line ends in CR LF; lines end in LF alone (dos2unix changes that)");
@@ -121,9 +119,9 @@ static int check_bytes(struct scan *s, struct span line)
 		return mistake(
 			s, "a line of %zu bytes; at most %d: give the key again on another line",
 			line.n, INI_LINE_MAX);
+	if (s->line == 1 && line.n >= 3 && memcmp(line.p, "\xEF\xBB\xBF", 3) == 0)
+		return mistake(s, "a byte order mark; save the file as UTF-8 without one");
 	clean = clean_length(line);
-	if (clean == 0 && s->line == 1 && line.n >= 3 && memcmp(line.p, "\xEF\xBB\xBF", 3) == 0)
-		return bad_byte(s, line, 0);
 	return clean < line.n ? bad_byte(s, line, clean) : 0;
 }
 

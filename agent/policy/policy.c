@@ -15,9 +15,7 @@
 #include "agent/policy/trusted.h"
 #include "protocol/base/parse.h"
 
-/*
- * ---- its life ----------------------------------------------------------------------------------
- */
+/* ---- its life -------------------------------------------------------------------------------- */
 
 struct policy *policy_new_empty(void)
 {
@@ -138,9 +136,7 @@ void policy_each_name(struct policy *p, on_name_fn *on_name, void *userdata)
 		each_name_selected(&p->verify[i].who, on_name, userdata);
 }
 
-/*
- * ---- its files ---------------------------------------------------------------------------------
- */
+/* ---- its files ------------------------------------------------------------------------------- */
 
 struct source {
 	char *name;	  /* without its directory */

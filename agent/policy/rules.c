@@ -15,9 +15,7 @@
 #include "agent/policy/rules-keys.h"
 #include "agent/policy/words.h"
 
-/*
- * ---- sections ----------------------------------------------------------------------------------
- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static int access_begin(struct rules *r, const char *argument)
 {
@@ -134,9 +132,7 @@ static const struct section_kind section_kinds[] = {
 	{ "Verify", "[Verify]", false, verify_keys, verify_begin, verify_end },
 };
 
-/*
- * ---- lines -------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static const char *section_candidate(const void *userdata, size_t i)
 {
@@ -258,9 +254,7 @@ int rules_read(struct policy *p, const char *path, struct span text, struct poli
 	return ret < 0 ? ret : end_section(&r);
 }
 
-/*
- * ---- all files together -------------------------------------------------------------------------
- */
+/* ---- all files together ---------------------------------------------------------------------- */
 
 static int compare_credentials(const void *a, const void *b)
 {
