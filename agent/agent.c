@@ -1,6 +1,7 @@
 /*
- * agent/agent.c - the agent's birth and end. The order matters: memory that is locked first, then the store, which must be proved
- * whole before anything listens; the socket comes last, and goes first.
+ * agent/agent.c - the agent's birth and end. The order matters: memory that is locked first, then
+ * the store, which must be proved whole before anything listens; the socket comes last, and goes
+ * first.
  */
 #include "agent/agent.h"
 
@@ -24,7 +25,10 @@ enum { STORE_LOCKED = 16 * 1024 }; /* at least what the store locks for its keys
 
 static const uint64_t STOP_US = 900 * 1000;
 
-/* ---- memory --------------------------------------------------------------------------------------------- */
+/*
+ * ---- memory
+ * ---------------------------------------------------------------------------------------------
+ */
 
 static int lock_scratch(struct agent *a)
 {
@@ -40,7 +44,10 @@ static int lock_scratch(struct agent *a)
 	return 0;
 }
 
-/* Half of the buffers' limit each: small ones that busy connections have, large ones for the few that need them. */
+/*
+ * Half of the buffers' limit each: small ones that busy connections have, large ones for the few
+ * that need them.
+ */
 static int lock_buffers(struct agent *a)
 {
 	int r = pool_init(&a->small, &a->mem, SMALL_BUF, BUFFERS_LIMIT / 2 / SMALL_BUF, 16);
@@ -67,7 +74,8 @@ static int lock_memory(struct agent *a)
 	if (r == 0)
 		r = lock_buffers(a);
 	if (r == 0)
-		r = vault_new(&a->mem, a->settings.memory_limit, authority_on_owner_free, &a->vault);
+		r = vault_new(&a->mem, a->settings.memory_limit, authority_on_owner_free,
+			      &a->vault);
 	return r;
 }
 
@@ -106,19 +114,26 @@ static int start_memory(struct agent *a)
 	if (r < 0) {
 		unlock_memory(a);
 		a->mem = (struct secretmem){ 0 };
-		log_error("%zu KiB of locked memory are needed and the limit is %zu KiB: raise LimitMEMLOCK= of the unit or `ulimit -l`, "
-			  "or set AllowUnlocked=yes in %s to keep tokens in memory that can be swapped",
+		log_error("%zu KiB of locked memory are needed and the limit is %zu KiB: raise "
+			  "LimitMEMLOCK= of the unit or `ulimit -l`, "
+			  "or set AllowUnlocked=yes in %s to keep tokens in memory that can be "
+			  "swapped",
 			  needed_memory(a) / 1024, secretmem_limit() / 1024, a->paths.config);
 		return r;
 	}
 	if (a->mem.kind == MEMORY_UNLOCKED)
-		log_warning("memory is NOT locked (AllowUnlocked=yes): tokens' hashes and names may reach the swap device");
+		log_warning("memory is NOT locked (AllowUnlocked=yes): tokens' hashes and names "
+			    "may reach the swap device");
 	else if (a->mem.kind == MEMORY_LOCKED)
-		log_notice("this kernel gives no memfd_secret: memory is locked with mlock, where root can read it through /proc");
+		log_notice("this kernel gives no memfd_secret: memory is locked with mlock, where "
+			   "root can read it through /proc");
 	return 0;
 }
 
-/* ---- store ---------------------------------------------------------------------------------------------- */
+/*
+ * ---- store
+ * ----------------------------------------------------------------------------------------------
+ */
 
 static int load_row(struct agent *a, uint32_t version, const uint8_t *record, size_t n,
 		    int (*load)(struct vault *v, const struct token_facts *facts, uint32_t version))
@@ -129,20 +144,23 @@ static int load_row(struct agent *a, uint32_t version, const uint8_t *record, si
 	return r < 0 ? r : load(a->vault, &facts, version);
 }
 
-static int on_active_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+static int on_active_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			 size_t n)
 {
 	(void)row;
 	return load_row(userdata, version, record, n, vault_load_active);
 }
 
-static int on_ended_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+static int on_ended_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
 {
 	(void)row;
 	return load_row(userdata, version, record, n, vault_load_ended);
 }
 
 /* Nothing puts any yet; they are read so that the root is held against all there is. */
-static int on_credential_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+static int on_credential_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			     size_t n)
 {
 	(void)userdata;
 	(void)row;
@@ -177,11 +195,15 @@ static int load_store(struct agent *a, struct store_error *error)
 		r = vault_load_done(a->vault);
 	if (r == -ENOSPC || r == -ENOMEM)
 		snprintf(error->text, sizeof(error->text),
-			 "the tokens in %s need more than MemoryLimit=%llu MiB of locked memory, or than the limit of %zu KiB (LimitMEMLOCK=) has: raise it",
-			 a->paths.state, (unsigned long long)(a->settings.memory_limit >> 20), secretmem_limit() / 1024);
+			 "the tokens in %s need more than MemoryLimit=%llu MiB of locked memory, "
+			 "or than the limit of %zu KiB (LimitMEMLOCK=) has: raise it",
+			 a->paths.state, (unsigned long long)(a->settings.memory_limit >> 20),
+			 secretmem_limit() / 1024);
 	else if (r == -EBADMSG && !error->text[0])
-		snprintf(error->text, sizeof(error->text), "the store in %s holds tokens that contradict each other: restore a backup",
-			 a->paths.state);
+		snprintf(
+			error->text, sizeof(error->text),
+			"the store in %s holds tokens that contradict each other: restore a backup",
+			a->paths.state);
 	if (r == 0)
 		r = store_start(a->store, error);
 	if (r == 0)
@@ -195,7 +217,9 @@ static int start_store(struct agent *a)
 	int r;
 
 	if (a->settings.storage == STORAGE_VOLATILE) {
-		log_error("%s: Storage=volatile is not built into this version: use Storage=persistent", a->paths.config);
+		log_error("%s: Storage=volatile is not built into this version: use "
+			  "Storage=persistent",
+			  a->paths.config);
 		return -EOPNOTSUPP;
 	}
 	r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
@@ -211,9 +235,13 @@ static int start_store(struct agent *a)
 	return r;
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------------- */
+/*
+ * ---- the loop
+ * -------------------------------------------------------------------------------------------
+ */
 
-static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			  void *userdata)
 {
 	(void)source;
 	(void)info;
@@ -221,7 +249,8 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
 	return 0;
 }
 
-static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
+			    void *userdata)
 {
 	struct policy_error error;
 
@@ -251,7 +280,8 @@ void agent_stop(struct agent *a)
 	(void)sd_notify(0, "STOPPING=1");
 	a->stopping = true;
 	listener_stop(a);
-	if (sd_event_add_time_relative(a->event, &a->stop_timer, CLOCK_MONOTONIC, STOP_US, 0, on_stop_over, a) < 0 ||
+	if (sd_event_add_time_relative(a->event, &a->stop_timer, CLOCK_MONOTONIC, STOP_US, 0,
+				       on_stop_over, a) < 0 ||
 	    !a->connections)
 		(void)sd_event_exit(a->event, 0);
 	for (c = a->connections; c; c = next) {
@@ -307,7 +337,8 @@ int agent_run(struct agent *a)
 {
 	int r;
 
-	log_notice("version " JETON_VERSION " serves %zu tokens at %s", vault_n_active(a->vault), a->paths.socket);
+	log_notice("version " JETON_VERSION " serves %zu tokens at %s", vault_n_active(a->vault),
+		   a->paths.socket);
 	(void)sd_notifyf(0, "READY=1\nSTATUS=%zu tokens", vault_n_active(a->vault));
 	r = sd_event_loop(a->event);
 	if (r < 0)

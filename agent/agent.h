@@ -1,6 +1,6 @@
 /*
- * agent/agent.h - the one agent of this process: what its parts share. main.c builds it, from the settings down to the
- * sockets, and takes it down in the opposite order.
+ * agent/agent.h - the one agent of this process: what its parts share. main.c builds it, from the
+ * settings down to the sockets, and takes it down in the opposite order.
  */
 #pragma once
 
@@ -26,22 +26,25 @@ struct deferred;
 #endif
 
 enum {
-	SMALL_BUF = 4 * 1024,	   /* what a connection borrows while it is busy */
-	OUT_FLUSH = 4 * 1024,	   /* replies are sent together up to here */
-	LARGE_BUF = OUT_FLUSH + 128 * 1024, /* holds the largest message, or replies and one of the largest */
+	SMALL_BUF = 4 * 1024, /* what a connection borrows while it is busy */
+	OUT_FLUSH = 4 * 1024, /* replies are sent together up to here */
+	LARGE_BUF = OUT_FLUSH +
+		    128 * 1024, /* holds the largest message, or replies and one of the largest */
 	LARGE_BUFS_PER_USER = 4,
-	BUFFERS_LIMIT = 32 * 1024 * 1024,	      /* locked memory for buffers, beside the records */
-	ADMIN_CONNECTIONS = 64,			      /* kept free for administrators */
+	BUFFERS_LIMIT = 32 * 1024 * 1024, /* locked memory for buffers, beside the records */
+	ADMIN_CONNECTIONS = 64,		  /* kept free for administrators */
 };
 
-
-/* Locked memory that one call at a time uses: the loop is one thread, and no call is left half-way on it. */
+/*
+ * Locked memory that one call at a time uses: the loop is one thread, and no call is left half-way
+ * on it.
+ */
 struct scratch {
-	char out[LARGE_BUF];	     /* replies */
-	char text[FRAME_BUF_MAX];    /* strings that were written with escapes */
-	uint8_t record[RECORD_MAX];  /* on its way to the store */
+	char out[LARGE_BUF];	    /* replies */
+	char text[FRAME_BUF_MAX];   /* strings that were written with escapes */
+	uint8_t record[RECORD_MAX]; /* on its way to the store */
 	uint8_t hash[TOKEN_HASH_LEN];
-	char value[128];	     /* a token's value, while it is made */
+	char value[128]; /* a token's value, while it is made */
 	uint8_t random[32];
 };
 
@@ -74,7 +77,7 @@ struct agent {
 	bool has_admin_gid;
 	struct policy *policy; /* NULL until the first one's names are looked up: calls wait */
 	uint64_t access_generation; /* grows when policies or accounts change: kept decisions of before are void */
-	bool refusing;		    /* started with wrong policies */
+	bool refusing; /* started with wrong policies */
 	struct policy_error policy_error;
 	uint64_t policies_loaded_us;
 
@@ -92,14 +95,14 @@ struct agent {
 	struct connection *connections; /* all */
 	size_t n_connections;
 	struct client *clients[256];
-	struct connection *half_first, *half_last;     /* with half a message, by deadline */
-	struct connection *unread_first, *unread_last; /* with replies unread, by deadline */
-	struct connection *again_first;		       /* that want another turn */
+	struct connection *half_first, *half_last;	 /* with half a message, by deadline */
+	struct connection *unread_first, *unread_last;	 /* with replies unread, by deadline */
+	struct connection *again_first;			 /* that want another turn */
 	struct connection *waiting_first, *waiting_last; /* for a large buffer */
 	sd_event_source *deadline_timer;
 	sd_event_source *again_source;
 	unsigned n_answering;
-	unsigned n_changes;    /* on their way to the store */
+	unsigned n_changes; /* on their way to the store */
 	bool stopping;
 	sd_event_source *stop_timer;
 
@@ -112,8 +115,8 @@ struct agent {
 };
 
 /*
- * Builds the agent from its settings and paths, which are set, down to the socket. What can't be is said in the log.
- * Returns 0 or a negative errno; agent_done() in either case.
+ * Builds the agent from its settings and paths, which are set, down to the socket. What can't be is
+ * said in the log. Returns 0 or a negative errno; agent_done() in either case.
  */
 int agent_start(struct agent *a) MUST_USE;
 
@@ -123,7 +126,9 @@ int agent_run(struct agent *a) MUST_USE;
 /* Keeps what is not kept yet, and takes everything down. */
 void agent_done(struct agent *a);
 
-/* Takes no more calls, answers those under way, and ends the loop: within a second. Harmless twice. */
+/*
+ * Takes no more calls, answers those under way, and ends the loop: within a second. Harmless twice.
+ */
 void agent_stop(struct agent *a);
 
 /* The time of this turn of the loop, µs since the epoch. */

@@ -15,8 +15,8 @@ static bool is_of_this_host(struct request *req)
 	if (standing == PEER_HERE)
 		return true;
 	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
-		    "uid %u (pid %d) has no rights of its own: %s", (unsigned)c->peer.uid, (int)c->peer.pid,
-		    peer_standing_text(standing));
+		    "uid %u (pid %d) has no rights of its own: %s", (unsigned)c->peer.uid,
+		    (int)c->peer.pid, peer_standing_text(standing));
 	return false;
 }
 
@@ -49,7 +49,9 @@ enum identity identify(struct request *req, struct span *ret_name)
 	return name_of(req->agent, req->connection->peer.uid, ret_name);
 }
 
-/* ---- what an owner reaches ---------------------------------------------------------------------- */
+/*
+ * ---- what an owner reaches ----------------------------------------------------------------------
+ */
 
 struct kept_access {
 	uint64_t generation;
@@ -101,7 +103,8 @@ static int keep_access(struct agent *a, struct owner *owner, const struct user *
 	return 0;
 }
 
-enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct access *space, const struct access **ret)
+enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct access *space,
+			   const struct access **ret)
 {
 	struct owner *owner = vault_find_owner(a->vault, uid, name);
 	const struct kept_access *kept = owner ? owner->access : NULL;
@@ -126,7 +129,9 @@ enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct 
 	return IDENTITY_KNOWN;
 }
 
-/* ---- verifiers ---------------------------------------------------------------------------------- */
+/*
+ * ---- verifiers ----------------------------------------------------------------------------------
+ */
 
 struct span peer_label(struct connection *c)
 {
@@ -155,24 +160,35 @@ void subject_of(struct request *req, struct subject *ret)
 	};
 }
 
-enum identity may_verify(struct request *req, const struct token_facts *facts)
+/* Whether the token is the peer's own: KNOWN or REFUSED, or WAIT. */
+static enum identity is_own(struct request *req, const struct token_facts *facts)
 {
-	struct agent *a = req->agent;
-	struct subject subject;
 	struct span name;
 	enum identity identity;
 
-	if (!verify_needs_peer(a->policy))
-		return IDENTITY_KNOWN;
-	subject_of(req, &subject);
-	if (verify_is_allowed(a->policy, &subject))
-		return IDENTITY_KNOWN;
-	if (!facts)
+	if (!facts || facts->owner_uid != req->connection->peer.uid)
 		return IDENTITY_REFUSED;
 	identity = identify(req, &name);
 	if (identity != IDENTITY_KNOWN)
 		return identity;
-	return facts->owner_uid == req->connection->peer.uid && span_equal(name, facts->owner_name) ?
-		       IDENTITY_KNOWN :
-		       IDENTITY_REFUSED;
+	return !name.p == !facts->owner_name.p && span_equal(name, facts->owner_name)
+		       ? IDENTITY_KNOWN
+		       : IDENTITY_REFUSED;
+}
+
+enum identity may_verify(struct request *req, const struct token_facts *facts, bool *ret_limited)
+{
+	struct agent *a = req->agent;
+	struct subject subject;
+	enum identity own;
+
+	*ret_limited = false;
+	if (!verify_needs_peer(a->policy))
+		return IDENTITY_KNOWN;
+	own = is_own(req, facts);
+	if (own != IDENTITY_REFUSED)
+		return own;
+	*ret_limited = true;
+	subject_of(req, &subject);
+	return verify_is_allowed(a->policy, &subject) ? IDENTITY_KNOWN : IDENTITY_REFUSED;
 }

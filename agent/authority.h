@@ -1,4 +1,7 @@
-/* agent/authority.h - what a peer and an owner may: from the peer, the accounts, and the policies in force. */
+/*
+ * agent/authority.h - what a peer and an owner may: from the peer, the accounts, and the policies
+ * in force.
+ */
 #pragma once
 
 #include "agent/request.h"
@@ -18,10 +21,12 @@ enum identity identify(struct request *req, struct span *ret_name);
 enum identity name_of(struct agent *a, uid_t uid, struct span *ret_name);
 
 /*
- * What an owner of this uid and name reaches now. Nothing where the uid is somebody else's by now. Kept with the owner where it
- * has tokens, else in *space, which the caller gives to access_done() in any case. IDENTITY_WAIT as above.
+ * What an owner of this uid and name reaches now. Nothing where the uid is somebody else's by now.
+ * Kept with the owner where it has tokens, else in *space, which the caller gives to access_done()
+ * in any case. IDENTITY_WAIT as above.
  */
-enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct access *space, const struct access **ret);
+enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct access *space,
+			   const struct access **ret);
 
 /* The vault's: forgets what was kept with an owner. */
 void authority_on_owner_free(struct owner *owner);
@@ -33,7 +38,8 @@ struct span peer_label(struct connection *c);
 void subject_of(struct request *req, struct subject *ret);
 
 /*
- * Whether the policy lets the peer call Verify at all; IDENTITY_REFUSED where not. facts (may be NULL): of the token,
- * whose owner may always verify it.
+ * Whether the policy lets the peer call Verify; IDENTITY_REFUSED where not. facts (may be NULL): of
+ * the token, whose owner may always verify it. *ret_limited: of its access the peer is told only
+ * what the [Verify] sections let it know.
  */
-enum identity may_verify(struct request *req, const struct token_facts *facts);
+enum identity may_verify(struct request *req, const struct token_facts *facts, bool *ret_limited);

@@ -1,4 +1,7 @@
-/* agent/change.c - see change.h. Invariant: a pending is on exactly one way to its end, and freed there. */
+/*
+ * agent/change.c - see change.h. Invariant: a pending is on exactly one way to its end, and freed
+ * there.
+ */
 #include "agent/change.h"
 
 #include <assert.h>
@@ -35,7 +38,8 @@ struct pending {
 	struct store_rows *rows;
 	uint8_t hash[TOKEN_HASH_LEN]; /* of a secret, which tells nothing of it */
 	bool has_hash;
-	void (*on_read)(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r);
+	void (*on_read)(struct request *req, const struct token_facts *facts, const uint8_t *hash,
+			int r);
 
 	/* anything else */
 	void (*on_complete)(struct request *req, void *userdata);
@@ -91,9 +95,12 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *user
 
 int change_init(struct agent *a)
 {
-	int r = sd_event_add_io(a->event, &a->store_source, store_fd(a->store), EPOLLIN, on_store, a);
+	int r = sd_event_add_io(a->event, &a->store_source, store_fd(a->store), EPOLLIN, on_store,
+				a);
 
-	return r < 0 ? r : sd_event_add_io(a->event, &a->names_source, names_fd(a->names), EPOLLIN, on_names, a);
+	return r < 0 ? r
+		     : sd_event_add_io(a->event, &a->names_source, names_fd(a->names), EPOLLIN,
+				       on_names, a);
 }
 
 void change_done(struct agent *a)
@@ -102,7 +109,9 @@ void change_done(struct agent *a)
 	a->names_source = sd_event_source_unref(a->names_source);
 }
 
-/* ---- what a connection waits for ---------------------------------------------------------------- */
+/*
+ * ---- what a connection waits for ----------------------------------------------------------------
+ */
 
 static void reply_put(struct pending *p)
 {
@@ -203,7 +212,9 @@ static struct pending *pending_make(struct request *req)
 	return p;
 }
 
-struct pending *pending_new(struct request *req, void (*on_complete)(struct request *req, void *userdata), void *userdata)
+struct pending *pending_new(struct request *req,
+			    void (*on_complete)(struct request *req, void *userdata),
+			    void *userdata)
 {
 	struct pending *p = pending_make(req);
 
@@ -227,7 +238,9 @@ void pending_cancel(struct pending *p)
 	pending_free(p);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------ */
+/*
+ * ---- changes ------------------------------------------------------------------------------------
+ */
 
 /* The reply waits in locked memory of its own, as it may carry a value. */
 static bool take_reply(struct request *req, struct pending *p)
@@ -261,11 +274,12 @@ static int put_row(struct store_change *c, const struct vault_row *row, const ui
 		r = store_change_delete(c, STORE_ACTIVE, row->row, row->old_version);
 		if (r < 0)
 			return r;
-		return store_change_put(c, STORE_ENDED, row->row, 0, row->version, row->owner_uid, record, row->n);
+		return store_change_put(c, STORE_ENDED, row->row, 0, row->version, row->owner_uid,
+					record, row->n);
 	case STEP_INSERT:
 	case STEP_UPDATE:
-		return store_change_put(c, table_after(row->kind), row->row, row->old_version, row->version,
-					row->owner_uid, record, row->n);
+		return store_change_put(c, table_after(row->kind), row->row, row->old_version,
+					row->version, row->owner_uid, record, row->n);
 	case STEP_FORGET:
 		return store_change_delete(c, STORE_ENDED, row->row, row->old_version);
 	}
@@ -302,8 +316,8 @@ static void on_stored(void *userdata, int r)
 		upkeep_vault_changed(a);
 	} else {
 		vault_rollback(p->change);
-		log_limited(&a->limit_store, agent_monotonic(a), "a change could not be made durable: %s",
-			    strerror(-r));
+		log_limited(&a->limit_store, agent_monotonic(a),
+			    "a change could not be made durable: %s", strerror(-r));
 		if (p->on_failed)
 			p->on_failed(a, p->what);
 		reply_put(p);
@@ -352,7 +366,8 @@ enum dispatched change_submit(struct request *req, struct vault_change *change,
 	return DISPATCH_LATER;
 }
 
-int change_submit_own(struct agent *a, struct vault_change *change, void (*done)(struct agent *a, int r))
+int change_submit_own(struct agent *a, struct vault_change *change,
+		      void (*done)(struct agent *a, int r))
 {
 	struct pending *p = calloc(1, sizeof(*p));
 	struct store_change *stored = p ? to_store(a, change) : NULL;
@@ -370,7 +385,9 @@ int change_submit_own(struct agent *a, struct vault_change *change, void (*done)
 	return 0;
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------ */
+/*
+ * ---- waiting ------------------------------------------------------------------------------------
+ */
 
 static void on_waited(void *userdata, int r)
 {
@@ -422,7 +439,8 @@ static void on_rows(void *userdata, struct store_rows *rows, int r)
 }
 
 enum dispatched change_read_ended(struct request *req, uint64_t row, const uint8_t *hash,
-				  void (*on_read)(struct request *req, const struct token_facts *facts,
+				  void (*on_read)(struct request *req,
+						  const struct token_facts *facts,
 						  const uint8_t *hash, int r))
 {
 	struct pending *p = pending_make(req);

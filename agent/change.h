@@ -1,15 +1,18 @@
 /*
- * agent/change.h - what a call waits for: a change on its way to the store with the reply that tells of it, a read of
- * the store, a look-up of names. Connections and what they wait for may end in either order.
+ * agent/change.h - what a call waits for: a change on its way to the store with the reply that
+ * tells of it, a read of the store, a look-up of names. Connections and what they wait for may end
+ * in either order.
  *
- * What is finished is completed after the store (or the names) have told all that they have to tell: so no new
- * change is prepared between two that are rolled back together.
+ * What is finished is completed after the store (or the names) have told all that they have to
+ * tell: so no new change is prepared between two that are rolled back together.
  */
 #pragma once
 
 #include "agent/request.h"
 
-/* Something to be done once the store's or the names' turn is over. Embedded in what it is about. */
+/*
+ * Something to be done once the store's or the names' turn is over. Embedded in what it is about.
+ */
 struct deferred {
 	struct deferred *next;
 	void (*complete)(struct deferred *d);
@@ -25,19 +28,20 @@ void change_drain(struct agent *a);
 void change_defer(struct agent *a, struct deferred *d);
 
 /*
- * Hands a prepared change to the store, with the reply that agent->out holds from the request's start on: it is taken from
- * there, kept in locked memory, and sent once the change is durable and visible; otherwise the answer is
- * StoreFailed. The change is taken over whatever comes.
- * on_failed (may be NULL) is called with `what` after a change that could not be kept, before the answer.
+ * Hands a prepared change to the store, with the reply that agent->out holds from the request's
+ * start on: it is taken from there, kept in locked memory, and sent once the change is durable and
+ * visible; otherwise the answer is StoreFailed. The change is taken over whatever comes. on_failed
+ * (may be NULL) is called with `what` after a change that could not be kept, before the answer.
  */
 enum dispatched change_submit(struct request *req, struct vault_change *change,
 			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what);
 
 /*
- * Hands over a change of the agent's own; done(a, r) is called once it was committed (0) or rolled back.
- * Returns 0, or a negative errno: rolled back at once, and `done` is not called.
+ * Hands over a change of the agent's own; done(a, r) is called once it was committed (0) or rolled
+ * back. Returns 0, or a negative errno: rolled back at once, and `done` is not called.
  */
-int change_submit_own(struct agent *a, struct vault_change *change, void (*done)(struct agent *a, int r)) MUST_USE;
+int change_submit_own(struct agent *a, struct vault_change *change,
+		      void (*done)(struct agent *a, int r)) MUST_USE;
 
 /* The message is dispatched again when all changes that are under way now are done. */
 enum dispatched change_wait(struct request *req);
@@ -46,18 +50,20 @@ enum dispatched change_wait(struct request *req);
 enum dispatched change_wait_names(struct request *req);
 
 /*
- * Reads an ended token by its row. on_read writes the answer to agent->out; facts are NULL where it is no longer kept
- * (r 0) or can't be read (r < 0). hash (may be NULL) is copied and handed on.
+ * Reads an ended token by its row. on_read writes the answer to agent->out; facts are NULL where it
+ * is no longer kept (r 0) or can't be read (r < 0). hash (may be NULL) is copied and handed on.
  */
 enum dispatched change_read_ended(struct request *req, uint64_t row, const uint8_t *hash,
-				  void (*on_read)(struct request *req, const struct token_facts *facts,
+				  void (*on_read)(struct request *req,
+						  const struct token_facts *facts,
 						  const uint8_t *hash, int r));
 
 /*
- * Waits for something else: complete() is called by whoever ends the wait (pending_complete()), writes the answer to
- * agent->out and frees nothing. NULL: no memory.
+ * Waits for something else: complete() is called by whoever ends the wait (pending_complete()),
+ * writes the answer to agent->out and frees nothing. NULL: no memory.
  */
-struct pending *pending_new(struct request *req, void (*complete)(struct request *req, void *userdata), void *userdata);
+struct pending *pending_new(struct request *req,
+			    void (*complete)(struct request *req, void *userdata), void *userdata);
 void pending_complete(struct pending *p);
 /* It is not waited for after all; NULL is fine. */
 void pending_cancel(struct pending *p);

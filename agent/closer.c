@@ -1,4 +1,7 @@
-/* agent/closer.c - the thread starts with the first stranger's descriptor: most agents never see one. */
+/*
+ * agent/closer.c - the thread starts with the first stranger's descriptor: most agents never see
+ * one.
+ */
 #include "agent/closer.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
- * agent/closer.h - closes descriptors that strangers sent, in a thread of its own: the last close of some files (a FUSE
- * file, a lingering socket) takes as long as their other side likes.
+ * agent/closer.h - closes descriptors that strangers sent, in a thread of its own: the last close
+ * of some files (a FUSE file, a lingering socket) takes as long as their other side likes.
  */
 #pragma once
 

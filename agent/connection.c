@@ -1,10 +1,10 @@
 /*
  * agent/connection.c - see connection.h.
  *
- * The socket is watched edge-triggered, so that a call costs no epoll_ctl; `readable` remembers what an edge said
- * until a receive has come up short. Buffers are borrowed only while bytes are in them: an idle connection costs no locked
- * memory. All work on a connection happens in run(), which is never nested: agent->out is empty when it starts
- * and when it ends.
+ * The socket is watched edge-triggered, so that a call costs no epoll_ctl; `readable` remembers
+ * what an edge said until a receive has come up short. Buffers are borrowed only while bytes are in
+ * them: an idle connection costs no locked memory. All work on a connection happens in run(), which
+ * is never nested: agent->out is empty when it starts and when it ends.
  */
 #include "agent/connection.h"
 
@@ -23,12 +23,14 @@ enum {
 	TURN_MESSAGES = 256, /* before others get their turn */
 	FDS_MAX = 253,	     /* the kernel passes no more in one message */
 	STREAM_FLUSH = 2 * 1024,
-	STREAM_COST = 16,    /* messages that a slice of a stream counts for */
+	STREAM_COST = 16, /* messages that a slice of a stream counts for */
 };
 
 enum next { GO_ON, WAIT, CLOSE };
 
-/* ---- buffers ---------------------------------------------------------------------------------- */
+/*
+ * ---- buffers ----------------------------------------------------------------------------------
+ */
 
 static char *large_get(struct connection *c)
 {
@@ -148,7 +150,9 @@ static void rest_put(struct connection *c)
 	c->rest = NULL;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/*
+ * ---- sending ----------------------------------------------------------------------------------
+ */
 
 /* Bytes that the socket took, 0 where it is full, or a negative errno. */
 static ssize_t send_some(struct connection *c, const char *p, size_t n)
@@ -214,8 +218,8 @@ static bool rest_room(struct connection *c, size_t n)
 }
 
 /*
- * Keeps what the socket did not take, after what was kept before. It fits: no call is dispatched while replies lie here, so
- * they are at most OUT_FLUSH and one reply.
+ * Keeps what the socket did not take, after what was kept before. It fits: no call is dispatched
+ * while replies lie here, so they are at most OUT_FLUSH and one reply.
  */
 static enum next keep_rest(struct connection *c, const char *p, size_t n)
 {
@@ -225,7 +229,8 @@ static enum next keep_rest(struct connection *c, const char *p, size_t n)
 	}
 	if (!rest_room(c, c->rest_n + n)) {
 		log_limited(&c->agent->limit_late, agent_monotonic(c->agent),
-			    "a connection of uid %u was closed: it does not read its replies, and no buffer is left for them",
+			    "a connection of uid %u was closed: it does not read its replies, and "
+			    "no buffer is left for them",
 			    (unsigned)c->peer.uid);
 		return CLOSE;
 	}
@@ -266,7 +271,9 @@ bool connection_out_is_full(const struct connection *c)
 	return c->agent->out.n >= STREAM_FLUSH;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/*
+ * ---- receiving --------------------------------------------------------------------------------
+ */
 
 /* Descriptors that nobody asked for: closed where closing them can keep nobody waiting. */
 static void drop_descriptors(struct msghdr *message)
@@ -274,7 +281,8 @@ static void drop_descriptors(struct msghdr *message)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
-		closer_close((const int *)(const void *)CMSG_DATA(c), (c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		closer_close((const int *)(const void *)CMSG_DATA(c),
+			     (c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 	}
 }
 
@@ -326,13 +334,18 @@ static enum next receive(struct connection *c)
 		return GO_ON;
 	}
 	frame_received(&c->in, (size_t)n);
-	/* A stream that came up short is empty, and what comes next is a new edge - but for its end. */
+	/*
+	 * A stream that came up short is empty, and what comes next is a new edge - but for its
+	 * end.
+	 */
 	if ((size_t)n < size && !c->hung_up)
 		c->readable = false;
 	return GO_ON;
 }
 
-/* ---- one step after the other ----------------------------------------------------------------- */
+/*
+ * ---- one step after the other -----------------------------------------------------------------
+ */
 
 static enum next answer_message(struct connection *c, struct span message)
 {
@@ -440,7 +453,10 @@ static enum next step(struct connection *c, unsigned *n_messages)
 	return CLOSE;
 }
 
-/* What is left between two turns: no buffer where none is needed, and a deadline where the client owes something. */
+/*
+ * What is left between two turns: no buffer where none is needed, and a deadline where the client
+ * owes something.
+ */
 static void settle(struct connection *c, unsigned n_messages)
 {
 	if (c->in.buf && c->state != CONNECTION_ANSWERING && frame_pending(&c->in) == 0)
@@ -477,7 +493,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->hung_up = true;
-	/* A call that is being answered, or a buffer that is waited for, has its own way to go on. */
+	/*
+	 * A call that is being answered, or a buffer that is waited for, has its own way to go on.
+	 */
 	if (c->state != CONNECTION_ANSWERING && !c->is_waiting)
 		run(c);
 	return 0;
@@ -521,7 +539,9 @@ void connection_stream_ready(struct connection *c)
 	run(c);
 }
 
-/* ---- birth and end ---------------------------------------------------------------------------- */
+/*
+ * ---- birth and end ----------------------------------------------------------------------------
+ */
 
 struct client *client_get(struct agent *a, uid_t uid)
 {
@@ -567,7 +587,8 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 	c->fd = fd;
 	c->peer = *peer;
 	snprintf(c->uid_label, sizeof(c->uid_label), "uid %u", (unsigned)peer->uid);
-	r = sd_event_add_io(a->event, &c->source, fd, (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET), on_io, c);
+	r = sd_event_add_io(a->event, &c->source, fd, (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET),
+			    on_io, c);
 	if (r < 0) {
 		close(fd);
 		free(c);

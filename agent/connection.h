@@ -1,8 +1,9 @@
 /*
- * agent/connection.h - a client's connection: receives messages, has each answered in order, sends the replies.
+ * agent/connection.h - a client's connection: receives messages, has each answered in order, sends
+ * the replies.
  *
- * It knows no method. dispatch.h is called with a message and says what became of it; whoever answers later calls
- * connection_answer() or connection_again().
+ * It knows no method. dispatch.h is called with a message and says what became of it; whoever
+ * answers later calls connection_answer() or connection_again().
  */
 #pragma once
 
@@ -20,7 +21,8 @@ struct pending;
 /* Many replies to one call. Embedded in what the method needs for it. */
 struct stream {
 	/*
-	 * Writes replies to agent->out until it holds enough, and says what is next: 1: more to come; 0: that was the last;
+	 * Writes replies to agent->out until it holds enough, and says what is next: 1: more to
+	 * come; 0: that was the last;
 	 * -EAGAIN: something must be waited for, connection_stream_ready() tells; other: the connection is closed.
 	 */
 	int (*produce)(struct stream *s, struct connection *c);
@@ -29,42 +31,49 @@ struct stream {
 
 struct connection {
 	struct agent *agent;
-	struct connection *next, *prev;			/* agent->connections */
-	struct connection *timed_next, *timed_prev;	/* half or unread */
+	struct connection *next, *prev;		    /* agent->connections */
+	struct connection *timed_next, *timed_prev; /* half or unread */
 	struct connection *again_next;
 	struct connection *waiting_next;
-	uint64_t deadline_us;				/* CLOCK_MONOTONIC, where timed */
+	uint64_t deadline_us; /* CLOCK_MONOTONIC, where timed */
 	int fd;
 	sd_event_source *source;
 	struct client *client;
 	struct peer peer;
 	enum connection_state state;
-	uint8_t timed;					/* enum: not, half, unread */
-	bool readable;	/* there may be bytes to receive */
-	bool hung_up;	/* the other end will send no more */
+	uint8_t timed; /* enum: not, half, unread */
+	bool readable; /* there may be bytes to receive */
+	bool hung_up;  /* the other end will send no more */
 	bool end_when_sent;
 	bool is_again;
 	bool is_waiting; /* for a large buffer */
-	bool wants_out;	/* the socket is full: EPOLLOUT is awaited */
-	bool in_large;	/* the frame's buffer is of the large pool */
+	bool wants_out;	 /* the socket is full: EPOLLOUT is awaited */
+	bool in_large;	 /* the frame's buffer is of the large pool */
 	bool rest_large;
-	struct frame in;				/* buf NULL while idle */
-	char *rest;					/* replies that the socket had no room for */
+	struct frame in; /* buf NULL while idle */
+	char *rest;	 /* replies that the socket had no room for */
 	size_t rest_n, rest_at;
 	bool rest_has_value;
-	struct pending *pending;			/* what an ANSWERING connection waits for */
+	struct pending *pending; /* what an ANSWERING connection waits for */
 	struct stream *stream;
 	char label[64];	    /* the peer's user by name, once known: see peer_label() */
 	char uid_label[24]; /* and by number */
 };
 
-/* Takes over the descriptor of a new client, which is counted by then. 0 or a negative errno (the descriptor is closed). */
-int connection_new(struct agent *a, int fd, const struct peer *peer, struct client *client) MUST_USE;
+/*
+ * Takes over the descriptor of a new client, which is counted by then. 0 or a negative errno (the
+ * descriptor is closed).
+ */
+int connection_new(struct agent *a, int fd, const struct peer *peer, struct client *client)
+	MUST_USE;
 
 /* Ends it at once; what waits for it is told. */
 void connection_close(struct connection *c);
 
-/* The deferred reply of the call that the connection waits with, n bytes with their NUL (none: n 0), goes out; then it goes on. */
+/*
+ * The deferred reply of the call that the connection waits with, n bytes with their NUL (none: n
+ * 0), goes out; then it goes on.
+ */
 void connection_answer(struct connection *c, const char *reply, size_t n, bool has_value);
 
 /* The message that the connection waits with is dispatched anew. */
@@ -76,9 +85,15 @@ void connection_stream_ready(struct connection *c);
 /* Goes on with whatever is next: for those who were put off. */
 void connection_turn(struct connection *c);
 
-/* Bytes that agent->out may still take before it had better be sent: what a stream's produce goes by. */
+/*
+ * Bytes that agent->out may still take before it had better be sent: what a stream's produce goes
+ * by.
+ */
 bool connection_out_is_full(const struct connection *c);
 
-/* Whether a client of this uid may have one more connection; a new entry for the first. NULL: no memory. */
+/*
+ * Whether a client of this uid may have one more connection; a new entry for the first. NULL: no
+ * memory.
+ */
 struct client *client_get(struct agent *a, uid_t uid);
 void client_put(struct agent *a, struct client *client);

@@ -1,6 +1,7 @@
 /*
- * agent/cut.c - see cut.h. Whether a single scope is reached is decided without making the cut; the cut itself is made on the
- * stack for what tokens and users usually have, and in ordinary memory beyond (scopes are no secrets).
+ * agent/cut.c - see cut.h. Whether a single scope is reached is decided without making the cut; the
+ * cut itself is made on the stack for what tokens and users usually have, and in ordinary memory
+ * beyond (scopes are no secrets).
  */
 #include "agent/cut.h"
 
@@ -66,7 +67,8 @@ static bool with_cut(const struct packed_scopes *scopes, const struct access *ac
 		     bool (*use)(const struct cut *cut, void *userdata), void *userdata, bool *ret)
 {
 	size_t most = (size_t)scopes->count * access->n + 1;
-	_cleanup_free_ void *memory = NULL;
+	_cleanup_free_
+	void *memory = NULL;
 	struct span v[ON_STACK];
 	char texts[ON_STACK][SCOPE_MAX];
 	struct cut cut = { v, texts, 0 };

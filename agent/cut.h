@@ -5,9 +5,13 @@
 #include "agent/token-facts.h"
 
 /* Whether a token of these scopes, owned by one with this access, reaches the plain scope. */
-bool cut_matches(const struct packed_scopes *scopes, const struct access *access, struct span plain);
+bool cut_matches(const struct packed_scopes *scopes, const struct access *access,
+		 struct span plain);
 
-/* Calls on_scope for each scope that is left, each once and none within another. False where there is no memory. */
+/*
+ * Calls on_scope for each scope that is left, each once and none within another. False where there
+ * is no memory.
+ */
 bool cut_each(const struct packed_scopes *scopes, const struct access *access,
 	      void (*on_scope)(void *userdata, struct span scope), void *userdata) MUST_USE;
 

@@ -1,4 +1,7 @@
-/* agent/deadline.c - see deadline.h. Invariant: the timer stands at the earliest head of the two lists, or is off. */
+/*
+ * agent/deadline.c - see deadline.h. Invariant: the timer stands at the earliest head of the two
+ * lists, or is off.
+ */
 #include "agent/deadline.h"
 
 #include "agent/log.h"
@@ -69,7 +72,10 @@ static void put_on(struct connection *c, enum timed timed, uint64_t in_us)
 	else
 		*first_of(a, timed) = c;
 	*last = c;
-	/* Only the head of a list matters to the timer, and a head that left makes it fire early, once. */
+	/*
+	 * Only the head of a list matters to the timer, and a head that left makes it fire early,
+	 * once.
+	 */
 	if (alone)
 		set_timer(a);
 }
@@ -166,7 +172,8 @@ int deadline_init(struct agent *a)
 {
 	int r;
 
-	r = sd_event_add_time(a->event, &a->deadline_timer, CLOCK_MONOTONIC, 0, 100 * 1000, on_deadline, a);
+	r = sd_event_add_time(a->event, &a->deadline_timer, CLOCK_MONOTONIC, 0, 100 * 1000,
+			      on_deadline, a);
 	if (r < 0)
 		return r;
 	r = sd_event_source_set_enabled(a->deadline_timer, SD_EVENT_OFF);

@@ -1,6 +1,7 @@
 /*
- * agent/deadline.h - what clients owe, by when: the rest of half a message, the reading of replies. And who gets another
- * turn. One timer for all: deadlines of one kind are equally far off, so each list is in order by itself.
+ * agent/deadline.h - what clients owe, by when: the rest of half a message, the reading of replies.
+ * And who gets another turn. One timer for all: deadlines of one kind are equally far off, so each
+ * list is in order by itself.
  */
 #pragma once
 

@@ -19,12 +19,14 @@ void denied_add(struct agent *a, uint64_t id)
 		return;
 	larger = reallocarray(a->denied, a->n_denied + 1, sizeof(*larger));
 	if (!larger) {
-		log_error("a revocation could neither be kept nor remembered: revoke the token again");
+		log_error("a revocation could neither be kept nor remembered: revoke the token "
+			  "again");
 		return;
 	}
 	a->denied = larger;
 	a->denied[a->n_denied++] = id;
-	log_warning("a revocation could not be made durable: it holds until the agent stops; revoke the token again when the store works");
+	log_warning("a revocation could not be made durable: it holds until the agent stops; "
+		    "revoke the token again when the store works");
 }
 
 bool is_denied(const struct agent *a, token_ref ref)
@@ -33,7 +35,8 @@ bool is_denied(const struct agent *a, token_ref ref)
 
 	if (a->n_denied == 0)
 		return false;
-	for (; ref != REF_NONE; ref = facts.parent ? vault_find(a->vault, facts.parent) : REF_NONE) {
+	for (; ref != REF_NONE;
+	     ref = facts.parent ? vault_find(a->vault, facts.parent) : REF_NONE) {
 		vault_facts(a->vault, ref, &facts);
 		if (is_listed(a, facts.id))
 			return true;

@@ -1,6 +1,6 @@
 /*
- * agent/denied.h - tokens that an administrator revoked while the store could not keep it: dead for as long as this agent
- * runs, with all that was derived from them.
+ * agent/denied.h - tokens that an administrator revoked while the store could not keep it: dead for
+ * as long as this agent runs, with all that was derived from them.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * agent/dispatch.c - see dispatch.h. One table has every method of the interfaces, and who may call it; that is decided before
- * a parameter is parsed.
+ * agent/dispatch.c - see dispatch.h. One table has every method of the interfaces, and who may call
+ * it; that is decided before a parameter is parsed.
  */
 #include "agent/dispatch.h"
 
@@ -72,7 +72,8 @@ static struct span before_last_dot(struct span method)
 }
 
 /* The method, or NULL: then *ret_interface says whether at least its interface is known. */
-static const struct method *find_method(struct span name, struct span *ret_interface, bool *ret_interface_known)
+static const struct method *find_method(struct span name, struct span *ret_interface,
+					bool *ret_interface_known)
 {
 	struct span interface = before_last_dot(name);
 	struct span member = { name.p + interface.n + 1, name.n - interface.n - 1 };
@@ -101,7 +102,8 @@ static enum dispatched call_method(struct request *req)
 
 	method = find_method(req->call.method, &interface, &known);
 	if (!method && known)
-		return reply_error(req, "org.varlink.service.MethodNotFound", "method", req->call.method);
+		return reply_error(req, "org.varlink.service.MethodNotFound", "method",
+				   req->call.method);
 	if (!method)
 		return reply_error(req, "org.varlink.service.InterfaceNotFound", "interface",
 				   interface.n ? interface : req->call.method);
@@ -112,7 +114,8 @@ static enum dispatched call_method(struct request *req)
 	if (method->who == ADMINISTRATORS && !is_admin(req))
 		return reply_permission_denied(req);
 	if (!method->call)
-		return reply_error(req, "org.varlink.service.MethodNotImplemented", "method", req->call.method);
+		return reply_error(req, "org.varlink.service.MethodNotImplemented", "method",
+				   req->call.method);
 	if ((method->flags & NEEDS_MORE) && !req->call.more)
 		return reply_error(req, "org.varlink.service.ExpectedMore", NULL, SPAN_NONE);
 	if ((method->flags & REPLY_IS_POINT) && req->call.oneway)
@@ -123,7 +126,8 @@ static enum dispatched call_method(struct request *req)
 static enum dispatched close_for(struct connection *c, const char *why)
 {
 	log_limited(&c->agent->limit_bad_bytes, agent_monotonic(c->agent),
-		    "a connection of uid %u was closed: what it sent is no message (%s)", (unsigned)c->peer.uid, why);
+		    "a connection of uid %u was closed: what it sent is no message (%s)",
+		    (unsigned)c->peer.uid, why);
 	return DISPATCH_CLOSE;
 }
 

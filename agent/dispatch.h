@@ -1,4 +1,7 @@
-/* agent/dispatch.h - from a message to the function that answers it, by a table; who may call it is decided on the way. */
+/*
+ * agent/dispatch.h - from a message to the function that answers it, by a table; who may call it is
+ * decided on the way.
+ */
 #pragma once
 
 #include "agent/connection.h"

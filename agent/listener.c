@@ -1,4 +1,7 @@
-/* agent/listener.c - see listener.h. A client over a limit is told so and closed: it never hangs, nor do others. */
+/*
+ * agent/listener.c - see listener.h. A client over a limit is told so and closed: it never hangs,
+ * nor do others.
+ */
 #include "agent/listener.h"
 
 #include <errno.h>
@@ -26,15 +29,19 @@ struct listener {
 	sd_event_source *pause_timer;
 };
 
-/* ---- clients ------------------------------------------------------------------------------------------ */
+/*
+ * ---- clients
+ * ------------------------------------------------------------------------------------------
+ */
 
 /* Nobody waits for what this says, so a full socket is as good as a read one. */
 static void refuse(int fd, const char *limit, uint64_t max)
 {
 	char text[160];
 	int n = snprintf(text, sizeof(text),
-			 "{\"error\":\"io.jeton.Agent.LimitReached\",\"parameters\":{\"limit\":\"%s\",\"max\":%llu}}", limit,
-			 (unsigned long long)max);
+			 "{\"error\":\"io.jeton.Agent.LimitReached\",\"parameters\":{\"limit\":\"%"
+			 "s\",\"max\":%llu}}",
+			 limit, (unsigned long long)max);
 
 	(void)!send(fd, text, (size_t)n + 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
@@ -47,14 +54,16 @@ static bool may_be_admin(struct agent *a, const struct peer *peer, int fd)
 
 	if (peer_settle(&settled, fd) != PEER_HERE)
 		return false;
-	admin = a->user ? settled.uid == a->uid :
-			  settled.uid == 0 || (a->has_admin_gid && peer_is_member(&settled, a->admin_gid));
+	admin = a->user ? settled.uid == a->uid
+			: settled.uid == 0 ||
+				  (a->has_admin_gid && peer_is_member(&settled, a->admin_gid));
 	peer_done(&settled);
 	return admin;
 }
 
 /* Whether there is room, and why not. Some is kept for administrators. */
-static const char *limit_reached(struct agent *a, const struct peer *peer, const struct client *client, int fd, uint64_t *ret_max)
+static const char *limit_reached(struct agent *a, const struct peer *peer,
+				 const struct client *client, int fd, uint64_t *ret_max)
 {
 	const struct settings *s = &a->settings;
 	uint64_t kept = s->max_connections > 2 * ADMIN_CONNECTIONS ? ADMIN_CONNECTIONS : 0;
@@ -88,7 +97,8 @@ static void take_client(struct agent *a, int fd)
 	}
 	limit = limit_reached(a, &peer, client, fd, &max);
 	if (limit) {
-		log_limited(&a->limit_full, agent_monotonic(a), "a connection of uid %u was refused: %s=%llu is reached",
+		log_limited(&a->limit_full, agent_monotonic(a),
+			    "a connection of uid %u was refused: %s=%llu is reached",
 			    (unsigned)peer.uid, limit, (unsigned long long)max);
 		refuse(fd, limit, max);
 		client_put(a, client);
@@ -115,7 +125,8 @@ static void refuse_for_descriptors(struct listener *l)
 	int fd;
 
 	log_limited(&a->limit_full, agent_monotonic(a),
-		    "no descriptors are left for more clients: raise LimitNOFILE= (now %zu connections)",
+		    "no descriptors are left for more clients: raise LimitNOFILE= (now %zu "
+		    "connections)",
 		    a->n_connections);
 	if (l->reserve >= 0) {
 		close(l->reserve);
@@ -150,19 +161,24 @@ static int on_client(sd_event_source *source, int listen_fd, uint32_t events, vo
 	return 0;
 }
 
-/* ---- the socket ----------------------------------------------------------------------------------------- */
+/*
+ * ---- the socket
+ * -----------------------------------------------------------------------------------------
+ */
 
 static int take_passed(struct listener *l, int n)
 {
 	int fd = SD_LISTEN_FDS_START;
 
 	if (n > 1) {
-		log_error("systemd passed %d sockets (descriptors 3 to %d), but one is wanted: leave one ListenStream= in the .socket unit",
+		log_error("systemd passed %d sockets (descriptors 3 to %d), but one is wanted: "
+			  "leave one ListenStream= in the .socket unit",
 			  n, SD_LISTEN_FDS_START + n - 1);
 		return -EINVAL;
 	}
 	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0) {
-		log_error("descriptor %d, passed by systemd, is no listening Unix stream socket: use ListenStream= with a path in the .socket unit",
+		log_error("descriptor %d, passed by systemd, is no listening Unix stream socket: "
+			  "use ListenStream= with a path in the .socket unit",
 			  fd);
 		return -EINVAL;
 	}
@@ -175,11 +191,13 @@ static int take_passed(struct listener *l, int n)
 /* Whether somebody listens at the address. */
 static bool is_alive(const struct sockaddr_un *address)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return false;
-	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
+	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+	       errno == EAGAIN;
 }
 
 /* A socket that a killed agent left is taken away; anything else is left alone. */
@@ -190,11 +208,13 @@ static int clear_address(const struct sockaddr_un *address)
 	if (lstat(address->sun_path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode)) {
-		log_error("%s is in the way and no socket: move it away, or give another --socket", address->sun_path);
+		log_error("%s is in the way and no socket: move it away, or give another --socket",
+			  address->sun_path);
 		return -EADDRINUSE;
 	}
 	if (is_alive(address)) {
-		log_error("another agent listens at %s: stop it, or give another --socket", address->sun_path);
+		log_error("another agent listens at %s: stop it, or give another --socket",
+			  address->sun_path);
 		return -EADDRINUSE;
 	}
 	return unlink(address->sun_path) < 0 ? -errno : 0;
@@ -214,7 +234,8 @@ static int make_socket(struct listener *l)
 {
 	struct agent *a = l->agent;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_
+	int fd = -1;
 	const char *slash;
 	struct stat st;
 	int r;
@@ -228,7 +249,8 @@ static int make_socket(struct listener *l)
 	slash = strrchr(a->paths.socket, '/');
 	/* Where that fails, bind() says so. */
 	if (slash && slash != a->paths.socket)
-		(void)directory_make(a->paths.socket, (size_t)(slash - a->paths.socket), a->user ? 0700 : 0755);
+		(void)directory_make(a->paths.socket, (size_t)(slash - a->paths.socket),
+				     a->user ? 0700 : 0755);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -256,7 +278,8 @@ static int watch(struct listener *l)
 	r = sd_event_add_io(event, &l->source, l->fd, EPOLLIN, on_client, l);
 	if (r < 0)
 		return r;
-	r = sd_event_add_time_relative(event, &l->pause_timer, CLOCK_MONOTONIC, 0, 0, on_pause_over, l);
+	r = sd_event_add_time_relative(event, &l->pause_timer, CLOCK_MONOTONIC, 0, 0, on_pause_over,
+				       l);
 	if (r < 0)
 		return r;
 	return sd_event_source_set_enabled(l->pause_timer, SD_EVENT_OFF);

@@ -32,8 +32,8 @@ static void log_line(int level, const char *more, const char *format, va_list ar
 	size_t n, start;
 	int r;
 
-	r = to_journal ? snprintf(line, sizeof(line), "<%d>", level) :
-			 snprintf(line, sizeof(line), "jetond: ");
+	r = to_journal ? snprintf(line, sizeof(line), "<%d>", level)
+		       : snprintf(line, sizeof(line), "jetond: ");
 	start = n = (size_t)r;
 	r = vsnprintf(line + n, sizeof(line) - n - 1, format, args);
 	if (r < 0)
@@ -51,14 +51,14 @@ static void log_line(int level, const char *more, const char *format, va_list ar
 		return;
 }
 
-#define DEFINE_LOG(name, level)                                                                    \
-	void name(const char *format, ...)                                                         \
-	{                                                                                          \
-		va_list args;                                                                      \
-                                                                                                   \
-		va_start(args, format);                                                            \
-		log_line(level, "", format, args);                                                 \
-		va_end(args);                                                                      \
+#define DEFINE_LOG(name, level)                    \
+	void name(const char *format, ...)         \
+	{                                          \
+		va_list args;                      \
+                                                   \
+		va_start(args, format);            \
+		log_line(level, "", format, args); \
+		va_end(args);                      \
 	}
 
 DEFINE_LOG(log_error, LOG_ERR)

@@ -1,9 +1,15 @@
-/* agent/log.h - lines for people, to standard error, which under systemd is the journal. Never a value. */
+/*
+ * agent/log.h - lines for people, to standard error, which under systemd is the journal. Never a
+ * value.
+ */
 #pragma once
 
 #include <stdint.h>
 
-/* Levels are syslog's. Each call is one line, with no newline; bytes that are no clean text are replaced. */
+/*
+ * Levels are syslog's. Each call is one line, with no newline; bytes that are no clean text are
+ * replaced.
+ */
 void log_init(void);
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -14,21 +14,30 @@
 static const char usage[] =
 	"Usage: jetond [--user] [OPTION]...\n"
 	"\n"
-	"The Jeton token agent: issues, verifies, rotates and revokes API tokens for the programs of this\n"
-	"host, over a Unix socket that speaks Varlink. Runs in the foreground; systemd starts it as a\n"
+	"The Jeton token agent: issues, verifies, rotates and revokes API tokens for the programs "
+	"of this\n"
+	"host, over a Unix socket that speaks Varlink. Runs in the foreground; systemd starts it "
+	"as a\n"
 	"service. Talk to it with jetonctl(1).\n"
 	"\n"
-	"  --user         a user's own agent: settings, policies and state in the XDG base directories\n"
-	"  --socket PATH  where it listens (/run/jeton/agent.sock; --user: $XDG_RUNTIME_DIR/jeton/agent.sock)\n"
+	"  --user         a user's own agent: settings, policies and state in the XDG base "
+	"directories\n"
+	"  --socket PATH  where it listens (/run/jeton/agent.sock; --user: "
+	"$XDG_RUNTIME_DIR/jeton/agent.sock)\n"
 	"  --credential-socket PATH\n"
-	"                 where systemd will ask for LoadCredential=: kept for later, nothing listens there yet\n"
-	"  --config FILE  its settings (/etc/jeton/jeton.conf; --user: ~/.config/jeton/jeton.conf)\n"
-	"  --policy DIR   the directory of its policies, instead of all others (/etc/jeton/policy.d and so on)\n"
-	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: ~/.local/state/jeton)\n"
+	"                 where systemd will ask for LoadCredential=: kept for later, nothing "
+	"listens there yet\n"
+	"  --config FILE  its settings (/etc/jeton/jeton.conf; --user: "
+	"~/.config/jeton/jeton.conf)\n"
+	"  --policy DIR   the directory of its policies, instead of all others "
+	"(/etc/jeton/policy.d and so on)\n"
+	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: "
+	"~/.local/state/jeton)\n"
 	"  --help         print this\n"
 	"  --version      print the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT end it when the calls under way are answered, SIGHUP reads the\n"
+	"Signals: SIGTERM and SIGINT end it when the calls under way are answered, SIGHUP reads "
+	"the\n"
 	"policies anew. Exit status: 0 ended as told, 1 failed, 2 wrong usage.\n";
 
 enum option_code {
@@ -110,7 +119,9 @@ static int parse_options(struct agent *a, int argc, char *argv[])
 		return misuse("what is '", argv[optind], "'? Only options are taken");
 	r = paths_complete(&a->paths, a->user, &missing);
 	if (r == -ENOENT)
-		return misuse("$", missing, " is not set: set it, or give --socket, --config, --policy and --state");
+		return misuse(
+			"$", missing,
+			" is not set: set it, or give --socket, --config, --policy and --state");
 	return r < 0 ? 1 : -1;
 }
 
@@ -128,19 +139,25 @@ static void open_standard_descriptors(void)
 
 static void set_signals(void)
 {
-	static const int ours[] = { SIGTERM, SIGINT, SIGHUP }, harmless[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
+	static const int ours[] = { SIGTERM, SIGINT, SIGHUP },
+			 harmless[] = { SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
 	sigset_t set;
 
 	for (size_t i = 0; i < ARRAY_SIZE(harmless); i++)
 		signal(harmless[i], SIG_IGN);
-	/* Blocked before the first thread, so that all threads have them blocked: the loop takes them. */
+	/*
+	 * Blocked before the first thread, so that all threads have them blocked: the loop takes
+	 * them.
+	 */
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		sigaddset(&set, ours[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/* No core, no debugger of the same user. The leak checker of a build for tests is such a debugger. */
+/*
+ * No core, no debugger of the same user. The leak checker of a build for tests is such a debugger.
+ */
 static void close_to_debuggers(void)
 {
 #ifndef JETON_SANITIZED
@@ -158,7 +175,8 @@ static bool load_settings(struct agent *a)
 	struct settings_message error;
 
 	settings_init(&a->settings, a->user);
-	if (settings_load(&a->settings, a->paths.config, a->paths.config_given, a->uid, warn, &error) == 0)
+	if (settings_load(&a->settings, a->paths.config, a->paths.config_given, a->uid, warn,
+			  &error) == 0)
 		return true;
 	log_error("%s", error.text);
 	return false;

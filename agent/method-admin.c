@@ -34,7 +34,8 @@ static void write_word(struct json_writer *w, const char *key, const char *word)
 /* What may be locked at most: by the settings, and by the limit in force. */
 static uint64_t locked_limit(const struct agent *a)
 {
-	uint64_t by_settings = a->settings.memory_limit + BUFFERS_LIMIT, by_kernel = secretmem_limit();
+	uint64_t by_settings = a->settings.memory_limit + BUFFERS_LIMIT,
+		 by_kernel = secretmem_limit();
 
 	return by_settings < by_kernel ? by_settings : by_kernel;
 }

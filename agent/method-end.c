@@ -15,7 +15,10 @@
 static const int64_t GRACE_DEFAULT_S = 300;
 static const int64_t GRACE_MAX_S = 30 * 86400;
 
-/* ---- Revoke ----------------------------------------------------------------------------------------- */
+/*
+ * ---- Revoke
+ * -----------------------------------------------------------------------------------------
+ */
 
 struct revoke_call {
 	struct span id;
@@ -36,8 +39,12 @@ static enum dispatched reply_info(struct request *req, const struct token_facts 
 	return reply_end(req);
 }
 
-/* One that has ended already is no error: whoever lost the reply and asks again hears how it stands. */
-static void on_ended_by_id(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r)
+/*
+ * One that has ended already is no error: whoever lost the reply and asks again hears how it
+ * stands.
+ */
+static void on_ended_by_id(struct request *req, const struct token_facts *facts,
+			   const uint8_t *hash, int r)
 {
 	if (r < 0)
 		reply_store_failed(req, NULL);
@@ -49,7 +56,8 @@ static void on_ended_by_id(struct request *req, const struct token_facts *facts,
 		reply_no_such_token(req);
 }
 
-static enum dispatched end_token(struct request *req, token_ref ref, enum end_reason reason, bool admin)
+static enum dispatched end_token(struct request *req, token_ref ref, enum end_reason reason,
+				 bool admin)
 {
 	struct agent *a = req->agent;
 	struct vault_change *change;
@@ -132,8 +140,8 @@ enum dispatched method_revoke(struct request *req)
 	struct revoke_call call;
 	uint64_t id;
 
-	if (!params_read(&req->call.params, revoke_fields, ARRAY_SIZE(revoke_fields), &req->agent->text, &call,
-			 sizeof(call), &bad))
+	if (!params_read(&req->call.params, revoke_fields, ARRAY_SIZE(revoke_fields),
+			 &req->agent->text, &call, sizeof(call), &bad))
 		return reply_bad_parameter(req, &bad);
 	if (!call.id.p == !call.token.p)
 		return reply_invalid_parameter(req, call.id.p ? "token" : "id");
@@ -144,7 +152,10 @@ enum dispatched method_revoke(struct request *req)
 	return revoke_by_id(req, id);
 }
 
-/* ---- Rotate ----------------------------------------------------------------------------------------- */
+/*
+ * ---- Rotate
+ * -----------------------------------------------------------------------------------------
+ */
 
 struct rotate_call {
 	struct span id;
@@ -168,10 +179,11 @@ struct rotation {
 	uint64_t grace_us;
 };
 
-static bool rotate_call_parse(struct request *req, struct rotate_call *call, uint64_t *ret_id, struct bad_parameter *bad)
+static bool rotate_call_parse(struct request *req, struct rotate_call *call, uint64_t *ret_id,
+			      struct bad_parameter *bad)
 {
-	if (!params_read(&req->call.params, rotate_fields, ARRAY_SIZE(rotate_fields), &req->agent->text, call,
-			 sizeof(*call), bad))
+	if (!params_read(&req->call.params, rotate_fields, ARRAY_SIZE(rotate_fields),
+			 &req->agent->text, call, sizeof(*call), bad))
 		return false;
 	if (!id_read(call->id, ret_id)) {
 		bad->name = SPAN("id");
@@ -187,11 +199,11 @@ static bool rotate_call_parse(struct request *req, struct rotate_call *call, uin
 }
 
 /*
- * The length of the new token's life: as asked, else the old one's; within the settings, or for a derived token within what is left of
- * its parent. False, and the bounds, where that can't be.
+ * The length of the new token's life: as asked, else the old one's; within the settings, or for a
+ * derived token within what is left of its parent. False, and the bounds, where that can't be.
  */
-static bool find_length(struct request *req, const struct rotate_call *call, struct rotation *rotation,
-			uint64_t *ret_min_us, uint64_t *ret_max_us)
+static bool find_length(struct request *req, const struct rotate_call *call,
+			struct rotation *rotation, uint64_t *ret_min_us, uint64_t *ret_max_us)
 {
 	const struct settings *settings = &req->agent->settings;
 	uint64_t asked_us = rotation->old_facts.length_us, min_us = settings->min_lifetime_us,
@@ -208,7 +220,8 @@ static bool find_length(struct request *req, const struct rotate_call *call, str
 		min_us = asked_us;
 	}
 	if (call->lifetime_s.is_set) {
-		if (call->lifetime_s.value < 1 || (uint64_t)call->lifetime_s.value > UINT64_MAX / USEC_PER_SEC)
+		if (call->lifetime_s.value < 1 ||
+		    (uint64_t)call->lifetime_s.value > UINT64_MAX / USEC_PER_SEC)
 			asked_us = 0;
 		else
 			asked_us = (uint64_t)call->lifetime_s.value * USEC_PER_SEC;
@@ -220,8 +233,9 @@ static bool find_length(struct request *req, const struct rotate_call *call, str
 }
 
 /*
- * Where the token was rotated before and its successor never used, the reply was lost, or its value: the new one takes the successor's place
- * too. One that is in use stays, and the old one is no longer to be rotated.
+ * Where the token was rotated before and its successor never used, the reply was lost, or its
+ * value: the new one takes the successor's place too. One that is in use stays, and the old one is
+ * no longer to be rotated.
  */
 static bool find_earlier(struct agent *a, struct rotation *rotation)
 {
@@ -233,7 +247,8 @@ static bool find_earlier(struct agent *a, struct rotation *rotation)
 	if (rotation->earlier == REF_NONE)
 		return true;
 	vault_facts(a->vault, rotation->earlier, &facts);
-	return facts.last_used_us == 0 && facts.replaced_by == 0 && vault_n_children(a->vault, rotation->earlier) == 0;
+	return facts.last_used_us == 0 && facts.replaced_by == 0 &&
+	       vault_n_children(a->vault, rotation->earlier) == 0;
 }
 
 static struct token_facts successor_of(struct request *req, const struct rotation *rotation)
@@ -251,8 +266,8 @@ static struct token_facts successor_of(struct request *req, const struct rotatio
 }
 
 /* The end of the old one, now or after the grace, as a step of the change and in *facts. */
-static int end_old(struct request *req, struct vault_change *change, const struct rotation *rotation, uint64_t by,
-		   struct token_facts *facts)
+static int end_old(struct request *req, struct vault_change *change,
+		   const struct rotation *rotation, uint64_t by, struct token_facts *facts)
 {
 	int r;
 
@@ -262,21 +277,24 @@ static int end_old(struct request *req, struct vault_change *change, const struc
 		facts->ended = END_ROTATED;
 		facts->ended_us = req->now_us;
 		r = vault_prepare_replace(change, rotation->old, by, facts->expires_us);
-		return r < 0 ? r :
-			       vault_prepare_end(change, rotation->old, TOKEN_REVOKED, END_ROTATED, req->now_us);
+		return r < 0 ? r
+			     : vault_prepare_end(change, rotation->old, TOKEN_REVOKED, END_ROTATED,
+						 req->now_us);
 	}
 	if (req->now_us + rotation->grace_us < facts->expires_us)
 		facts->expires_us = req->now_us + rotation->grace_us;
 	return vault_prepare_replace(change, rotation->old, by, facts->expires_us);
 }
 
-static int prepare_rotation(struct request *req, struct vault_change *change, const struct rotation *rotation,
-			    struct token_facts *new_facts, struct token_facts *old_facts)
+static int prepare_rotation(struct request *req, struct vault_change *change,
+			    const struct rotation *rotation, struct token_facts *new_facts,
+			    struct token_facts *old_facts)
 {
 	int r = 0;
 
 	if (rotation->earlier != REF_NONE)
-		r = vault_prepare_end(change, rotation->earlier, TOKEN_REVOKED, END_ROTATED, req->now_us);
+		r = vault_prepare_end(change, rotation->earlier, TOKEN_REVOKED, END_ROTATED,
+				      req->now_us);
 	if (r == 0)
 		r = mint(req->agent, change, new_facts, rotation->parent);
 	if (r == 0)
@@ -307,7 +325,8 @@ static enum dispatched rotate(struct request *req, const struct rotation *rotati
 }
 
 /* Judges a rotation of a token that the peer may handle, and is good. */
-static enum dispatched judge(struct request *req, const struct rotate_call *call, struct rotation *rotation)
+static enum dispatched judge(struct request *req, const struct rotate_call *call,
+			     struct rotation *rotation)
 {
 	struct agent *a = req->agent;
 	const struct token_facts *old = &rotation->old_facts;
@@ -325,13 +344,16 @@ static enum dispatched judge(struct request *req, const struct rotate_call *call
 	if (!find_length(req, call, rotation, &min_us, &max_us))
 		return reply_lifetime(req, min_us, max_us);
 	if (rotation->earlier == REF_NONE && !mint_has_room(a, old->owner_uid, old->owner_name))
-		return reply_limit(req, "MaxTokensPerUser", (int64_t)a->settings.max_tokens_per_user);
+		return reply_limit(req, "MaxTokensPerUser",
+				   (int64_t)a->settings.max_tokens_per_user);
 	/* What is left of its uses goes over at once, so that none is there twice. */
-	rotation->grace_us = old->uses_left == USES_UNLIMITED ? (uint64_t)call->grace_s.value * USEC_PER_SEC : 0;
+	rotation->grace_us =
+		old->uses_left == USES_UNLIMITED ? (uint64_t)call->grace_s.value * USEC_PER_SEC : 0;
 	return rotate(req, rotation);
 }
 
-static void on_ended_rotated(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r)
+static void on_ended_rotated(struct request *req, const struct token_facts *facts,
+			     const uint8_t *hash, int r)
 {
 	(void)hash;
 	if (r < 0)
@@ -373,7 +395,8 @@ enum dispatched method_rotate(struct request *req)
 		return change_read_ended(req, ended->row, NULL, on_ended_rotated);
 	}
 	facts_at(a, rotation.old, req->now_us, &rotation.old_facts);
-	if (!may_handle(req, admin, name, rotation.old_facts.owner_uid, rotation.old_facts.owner_name))
+	if (!may_handle(req, admin, name, rotation.old_facts.owner_uid,
+			rotation.old_facts.owner_name))
 		return reply_no_such_token(req);
 	if (is_denied(a, rotation.old))
 		return reply_token_revoked(req, id);

@@ -72,19 +72,22 @@ static const char *out_of_bounds(const struct issue_call *call)
 		return "binding";
 	if (call->uses.is_set && call->uses.value < 1)
 		return "uses";
-	if (call->owner_uid.is_set && (call->owner_uid.value < 0 || call->owner_uid.value >= UINT32_MAX ||
-				       call->owner_uid.value == NOBODY))
+	if (call->owner_uid.is_set &&
+	    (call->owner_uid.value < 0 || call->owner_uid.value >= UINT32_MAX ||
+	     call->owner_uid.value == NOBODY))
 		return "ownerUid";
 	return NULL;
 }
 
-static enum dispatched parse(struct request *req, const struct field fields[], size_t n, struct issue_call *call, bool *ret_ok)
+static enum dispatched parse(struct request *req, const struct field fields[], size_t n,
+			     struct issue_call *call, bool *ret_ok)
 {
 	struct bad_parameter bad;
 	const char *name;
 
 	*ret_ok = false;
-	if (!params_read(&req->call.params, fields, n, &req->agent->text, call, sizeof(*call), &bad))
+	if (!params_read(&req->call.params, fields, n, &req->agent->text, call, sizeof(*call),
+			 &bad))
 		return reply_bad_parameter(req, &bad);
 	name = out_of_bounds(call);
 	if (name)
@@ -110,10 +113,13 @@ static enum dispatched bring_in(struct request *req, struct token_facts *facts, 
 	return change_submit(req, change, NULL, 0);
 }
 
-/* ---- Issue -------------------------------------------------------------------------------------- */
+/*
+ * ---- Issue --------------------------------------------------------------------------------------
+ */
 
 /* Whose token it will be: IDENTITY_KNOWN, or as identify() has it. */
-static enum identity find_owner(struct request *req, const struct issue_call *call, uid_t *ret_uid, struct span *ret_name)
+static enum identity find_owner(struct request *req, const struct issue_call *call, uid_t *ret_uid,
+				struct span *ret_name)
 {
 	uid_t uid = req->connection->peer.uid;
 
@@ -137,7 +143,8 @@ static struct span beyond_access(const struct issue_call *call, const struct acc
 }
 
 /* The length of life that is asked for; false where it is out of range. */
-static bool length_of(const struct field_int *lifetime_s, uint64_t absent_us, uint64_t min_us, uint64_t max_us, uint64_t *ret_us)
+static bool length_of(const struct field_int *lifetime_s, uint64_t absent_us, uint64_t min_us,
+		      uint64_t max_us, uint64_t *ret_us)
 {
 	*ret_us = absent_us;
 	if (!lifetime_s->is_set)
@@ -150,7 +157,8 @@ static bool length_of(const struct field_int *lifetime_s, uint64_t absent_us, ui
 
 enum dispatched method_issue(struct request *req)
 {
-	_cleanup_(access_done) struct access space = { 0 };
+	_cleanup_(access_done)
+	struct access space = { 0 };
 	const struct settings *settings = &req->agent->settings;
 	uint8_t packed[PACKED_MAX];
 	struct token_facts facts = { .uses_left = USES_UNLIMITED, .created_us = req->now_us };
@@ -166,7 +174,8 @@ enum dispatched method_issue(struct request *req)
 		return answer;
 	identity = find_owner(req, &call, &facts.owner_uid, &facts.owner_name);
 	if (identity == IDENTITY_KNOWN)
-		identity = owner_access(req->agent, facts.owner_uid, facts.owner_name, &space, &access);
+		identity = owner_access(req->agent, facts.owner_uid, facts.owner_name, &space,
+					&access);
 	if (identity == IDENTITY_WAIT)
 		return change_wait_names(req);
 	if (identity == IDENTITY_REFUSED)
@@ -192,10 +201,13 @@ enum dispatched method_issue(struct request *req)
 	return bring_in(req, &facts, REF_NONE);
 }
 
-/* ---- Derive ------------------------------------------------------------------------------------- */
+/*
+ * ---- Derive -------------------------------------------------------------------------------------
+ */
 
 /* The first scope that the parent does not reach now; p NULL: none. */
-static struct span beyond_parent(const struct issue_call *call, const struct token_facts *parent, const struct access *access)
+static struct span beyond_parent(const struct issue_call *call, const struct token_facts *parent,
+				 const struct access *access)
 {
 	for (unsigned i = 0; i < call->scopes.n; i++)
 		if (!cut_covers(&parent->scopes, access, call->scopes.v[i]))
@@ -204,8 +216,9 @@ static struct span beyond_parent(const struct issue_call *call, const struct tok
 }
 
 /* The child of a parent that is good, and of an owner with this access. */
-static enum dispatched derive(struct request *req, const struct issue_call *call, token_ref parent_ref,
-			      const struct token_facts *parent, const struct access *access)
+static enum dispatched derive(struct request *req, const struct issue_call *call,
+			      token_ref parent_ref, const struct token_facts *parent,
+			      const struct access *access)
 {
 	uint8_t packed[PACKED_MAX];
 	uint64_t rest_us = parent->expires_us - req->now_us;
@@ -228,16 +241,19 @@ static enum dispatched derive(struct request *req, const struct issue_call *call
 	if (vault_n_children(req->agent->vault, parent_ref) >= TOKEN_CHILDREN_MAX)
 		return reply_limit(req, "children", TOKEN_CHILDREN_MAX);
 	if (!mint_has_room(req->agent, parent->owner_uid, parent->owner_name))
-		return reply_limit(req, "MaxTokensPerUser", (int64_t)req->agent->settings.max_tokens_per_user);
+		return reply_limit(req, "MaxTokensPerUser",
+				   (int64_t)req->agent->settings.max_tokens_per_user);
 
 	facts.expires_us = req->now_us + facts.length_us;
-	facts.scopes = call->scopes.is_set ? pack_scopes(call->scopes.v, call->scopes.n, packed) : parent->scopes;
+	facts.scopes = call->scopes.is_set ? pack_scopes(call->scopes.v, call->scopes.n, packed)
+					   : parent->scopes;
 	return bring_in(req, &facts, parent_ref);
 }
 
 enum dispatched method_derive(struct request *req)
 {
-	_cleanup_(access_done) struct access space = { 0 };
+	_cleanup_(access_done)
+	struct access space = { 0 };
 	struct agent *a = req->agent;
 	const struct access *access;
 	struct presented presented;
@@ -246,7 +262,7 @@ enum dispatched method_derive(struct request *req)
 	enum dispatched answer;
 	enum identity identity;
 	enum verdict verdict;
-	bool ok;
+	bool ok, limited;
 
 	answer = parse(req, derive_fields, ARRAY_SIZE(derive_fields), &call, &ok);
 	if (!ok)
@@ -254,7 +270,7 @@ enum dispatched method_derive(struct request *req)
 	verdict = present(a, call.token, req->now_us, &presented);
 	if (verdict == VERDICT_GOOD)
 		vault_facts(a->vault, presented.ref, &parent);
-	identity = may_verify(req, verdict == VERDICT_GOOD ? &parent : NULL);
+	identity = may_verify(req, verdict == VERDICT_GOOD ? &parent : NULL, &limited);
 	if (identity == IDENTITY_WAIT)
 		return change_wait_names(req);
 	if (identity == IDENTITY_REFUSED)

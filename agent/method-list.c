@@ -1,7 +1,8 @@
 /*
- * agent/method-list.c - List and Describe. A list may be longer than any buffer, and tokens come and go while it is read: it
- * is a stream that merges the vault's tokens with the store's ended ones by their row, the newest first, a slice at a
- * time. Each reply is held back until it is known whether another follows, as the last one says so.
+ * agent/method-list.c - List and Describe. A list may be longer than any buffer, and tokens come
+ * and go while it is read: it is a stream that merges the vault's tokens with the store's ended
+ * ones by their row, the newest first, a slice at a time. Each reply is held back until it is known
+ * whether another follows, as the last one says so.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -12,8 +13,8 @@
 #include "agent/token-call.h"
 
 enum {
-	PAGE = 64,	   /* ended tokens read at once */
-	SLICE = 512,	   /* tokens looked at before others get their turn */
+	PAGE = 64,	       /* ended tokens read at once */
+	SLICE = 512,	       /* tokens looked at before others get their turn */
 	HELD_SIZE = 24 * 1024, /* a token's facts as JSON */
 };
 
@@ -47,20 +48,23 @@ struct list {
 	enum token_state state;
 
 	struct vault_cursor active;
-	bool reading;		/* a page is on its way */
+	bool reading; /* a page is on its way */
 	bool ended_is_over;
-	uint64_t before_row;	/* of the next page */
-	unsigned page_left;	/* rows that the page may still have */
+	uint64_t before_row; /* of the next page */
+	unsigned page_left;  /* rows that the page may still have */
 	struct store_rows *page;
 	int page_result;
-	bool has_ended;		/* ended stands at a token */
+	bool has_ended; /* ended stands at a token */
 	struct token_facts ended;
 
 	size_t held_n; /* 0: none yet */
 	char held[HELD_SIZE];
 };
 
-/* ---- ended ones, a page at a time ----------------------------------------------------------------- */
+/*
+ * ---- ended ones, a page at a time
+ * -----------------------------------------------------------------
+ */
 
 static void list_free(struct list *l)
 {
@@ -109,7 +113,10 @@ static void read_page(struct list *l)
 	store_read_ended(l->agent->store, l->owner_uid, l->all, l->before_row, PAGE, on_page, l);
 }
 
-/* Stands at the next ended token: 1; 0: there is none; -EAGAIN: a page is being read; other: the store failed. */
+/*
+ * Stands at the next ended token: 1; 0: there is none; -EAGAIN: a page is being read; other: the
+ * store failed.
+ */
 static int next_ended(struct list *l)
 {
 	const uint8_t *record;
@@ -145,18 +152,25 @@ static int next_ended(struct list *l)
 	return r < 0 ? r : 1;
 }
 
-/* ---- one token after the other ---------------------------------------------------------------------- */
+/*
+ * ---- one token after the other
+ * ----------------------------------------------------------------------
+ */
 
-static bool is_wanted(const struct list *l, const struct token_facts *facts)
+static bool is_wanted(const struct list *l, const struct token_facts *facts, uint64_t now_us)
 {
 	struct span owner_name = span_of(l->owner_name);
 
+	/* No longer to be listed, though upkeep has not come by yet. */
+	if (facts->ended_us && facts->ended_us + l->agent->settings.keep_ended_us < now_us)
+		return false;
 	if (l->one_state && facts->state != l->state)
 		return false;
 	if (l->name && !span_is(facts->name, l->name))
 		return false;
-	return l->all || (facts->owner_uid == l->owner_uid && !facts->owner_name.p == !owner_name.p &&
-			  span_equal(facts->owner_name, owner_name));
+	return l->all ||
+	       (facts->owner_uid == l->owner_uid && !facts->owner_name.p == !owner_name.p &&
+		span_equal(facts->owner_name, owner_name));
 }
 
 static void write_held(struct list *l, struct request *req, bool last)
@@ -186,7 +200,10 @@ static void hold(struct list *l, struct request *req, const struct token_facts *
 	l->held_n = w.n;
 }
 
-/* Takes the newer of what the vault and the store stand at. 1; 0: both are at their end; or as next_ended(). */
+/*
+ * Takes the newer of what the vault and the store stand at. 1; 0: both are at their end; or as
+ * next_ended().
+ */
 static int next_facts(struct list *l, uint64_t now_us, struct token_facts *ret)
 {
 	token_ref ref = vault_cursor_peek(&l->active);
@@ -221,7 +238,7 @@ static int produce(struct stream *s, struct connection *c)
 		r = next_facts(l, now_us, &facts);
 		if (r <= 0)
 			break;
-		if (is_wanted(l, &facts))
+		if (is_wanted(l, &facts, now_us))
 			hold(l, &req, &facts);
 	}
 	if (r == 0)
@@ -233,10 +250,14 @@ static int produce(struct stream *s, struct connection *c)
 	return r;
 }
 
-/* ---- List ------------------------------------------------------------------------------------------- */
+/*
+ * ---- List
+ * -------------------------------------------------------------------------------------------
+ */
 
 /* Whose tokens; IDENTITY_REFUSED where the peer may not see them. */
-static enum identity find_owner(struct request *req, const struct list_call *call, uid_t *ret_uid, struct span *ret_name)
+static enum identity find_owner(struct request *req, const struct list_call *call, uid_t *ret_uid,
+				struct span *ret_name)
 {
 	bool foreign = call->owner_uid.is_set && call->owner_uid.value != req->connection->peer.uid;
 
@@ -258,7 +279,8 @@ static bool copy_text(struct span text, char **ret)
 	return !text.p || *ret;
 }
 
-static struct list *list_new(struct request *req, const struct list_call *call, uid_t uid, struct span name)
+static struct list *list_new(struct request *req, const struct list_call *call, uid_t uid,
+			     struct span name)
 {
 	struct agent *a = req->agent;
 	struct list *l = calloc(1, sizeof(*l));
@@ -274,9 +296,13 @@ static struct list *list_new(struct request *req, const struct list_call *call, 
 	l->one_state = call->state.is_set;
 	l->state = (enum token_state)call->state.value;
 	l->before_row = UINT64_MAX;
-	/* One that has just expired stands in the vault until it is swept, so the vault is looked at in any case. */
+	/*
+	 * One that has just expired stands in the vault until it is swept, so the vault is looked
+	 * at in any case.
+	 */
 	l->ended_is_over = l->one_state && l->state == TOKEN_ACTIVE;
-	vault_cursor_init(&l->active, a->vault, l->all ? NULL : vault_find_owner(a->vault, uid, name), l->all);
+	vault_cursor_init(&l->active, a->vault,
+			  l->all ? NULL : vault_find_owner(a->vault, uid, name), l->all);
 	if (!copy_text(name, &l->owner_name) || !copy_text(call->name, &l->name)) {
 		list_free(l);
 		return NULL;
@@ -292,10 +318,11 @@ enum dispatched method_list(struct request *req)
 	struct span name;
 	uid_t uid;
 
-	if (!params_read(&req->call.params, list_fields, ARRAY_SIZE(list_fields), &req->agent->text, &call,
-			 sizeof(call), &bad))
+	if (!params_read(&req->call.params, list_fields, ARRAY_SIZE(list_fields), &req->agent->text,
+			 &call, sizeof(call), &bad))
 		return reply_bad_parameter(req, &bad);
-	if (call.owner_uid.is_set && (call.owner_uid.value < 0 || call.owner_uid.value >= UINT32_MAX || call.all.value))
+	if (call.owner_uid.is_set &&
+	    (call.owner_uid.value < 0 || call.owner_uid.value >= UINT32_MAX || call.all.value))
 		return reply_invalid_parameter(req, "ownerUid");
 	if (call.name.p && (call.name.n < 1 || call.name.n > TOKEN_NAME_MAX))
 		return reply_invalid_parameter(req, "name");
@@ -316,7 +343,10 @@ enum dispatched method_list(struct request *req)
 	return DISPATCH_STREAM;
 }
 
-/* ---- Describe --------------------------------------------------------------------------------------- */
+/*
+ * ---- Describe
+ * ---------------------------------------------------------------------------------------
+ */
 
 struct describe_call {
 	struct span id;
@@ -335,7 +365,8 @@ static enum dispatched reply_info(struct request *req, const struct token_facts 
 	return reply_end(req);
 }
 
-static void on_ended(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r)
+static void on_ended(struct request *req, const struct token_facts *facts, const uint8_t *hash,
+		     int r)
 {
 	(void)hash;
 	if (r < 0)
@@ -373,8 +404,8 @@ enum dispatched method_describe(struct request *req)
 	struct span name;
 	uint64_t id;
 
-	if (!params_read(&req->call.params, describe_fields, ARRAY_SIZE(describe_fields), &req->agent->text, &call,
-			 sizeof(call), &bad))
+	if (!params_read(&req->call.params, describe_fields, ARRAY_SIZE(describe_fields),
+			 &req->agent->text, &call, sizeof(call), &bad))
 		return reply_bad_parameter(req, &bad);
 	if (!id_read(call.id, &id))
 		return reply_invalid_parameter(req, "id");

@@ -83,15 +83,16 @@ enum dispatched method_get_interface_description(struct request *req)
 	struct json_writer *w;
 	struct span text;
 
-	if (!params_read(&req->call.params, describe_fields, ARRAY_SIZE(describe_fields), &req->agent->text, &call,
-			 sizeof(call), &bad))
+	if (!params_read(&req->call.params, describe_fields, ARRAY_SIZE(describe_fields),
+			 &req->agent->text, &call, sizeof(call), &bad))
 		return reply_bad_parameter(req, &bad);
 	if (span_is(call.interface, "io.jeton.Agent"))
 		text = interface_text();
 	else if (span_is(call.interface, "org.varlink.service"))
 		text = span_of(service_text);
 	else
-		return reply_error(req, "org.varlink.service.InterfaceNotFound", "interface", call.interface);
+		return reply_error(req, "org.varlink.service.InterfaceNotFound", "interface",
+				   call.interface);
 	w = reply_begin(req);
 	json_key(w, "description");
 	json_put_string(w, text);

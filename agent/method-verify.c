@@ -1,6 +1,6 @@
 /*
- * agent/method-verify.c - the call that all others exist for. On the good path: no allocation, no look-up of names, no log
- * line, no system call but those of the connection.
+ * agent/method-verify.c - the call that all others exist for. On the good path: no allocation, no
+ * look-up of names, no log line, no system call but those of the connection.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -25,10 +25,11 @@ static const struct field verify_fields[] = {
 	{ "bearer", offsetof(struct verify_call, bearer), FIELD_INT, false, NULL },
 };
 
-static bool verify_call_parse(struct request *req, struct verify_call *call, struct bad_parameter *bad)
+static bool verify_call_parse(struct request *req, struct verify_call *call,
+			      struct bad_parameter *bad)
 {
-	if (!params_read(&req->call.params, verify_fields, ARRAY_SIZE(verify_fields), &req->agent->text, call,
-			 sizeof(*call), bad))
+	if (!params_read(&req->call.params, verify_fields, ARRAY_SIZE(verify_fields),
+			 &req->agent->text, call, sizeof(*call), bad))
 		return false;
 	/* A bearer must be a descriptor of this message, and none is taken from messages. */
 	if (call->bearer.is_set) {
@@ -43,51 +44,68 @@ static bool verify_call_parse(struct request *req, struct verify_call *call, str
 	return true;
 }
 
-/* The first of the scopes that is not reached; p NULL: all are. */
-static struct span beyond_reach(const struct verify_call *call, const struct packed_scopes *scopes,
-				const struct access *access)
-{
-	for (unsigned i = 0; i < call->scopes.n; i++)
-		if (!cut_matches(scopes, access, call->scopes.v[i]))
-			return call->scopes.v[i];
-	return SPAN_NONE;
-}
-
 static void write_scope(void *userdata, struct span scope)
 {
 	json_put_string(userdata, scope);
 }
 
-/* What a verifier is told of the access, where the policy has it told less than all. */
+/* What this verifier is told of a token's access. */
 struct told {
-	struct request *req;
-	struct subject subject;
+	const struct policy *policy;
+	const struct access *access;
+	struct subject verifier;
+	bool limited; /* to what the [Verify] sections let it know */
 	struct json_writer *w;
 };
 
-static void tell_scope(void *userdata, struct span scope)
+static void note_told(void *userdata, struct span scope)
 {
-	struct told *told = userdata;
-
-	verify_tells(told->req->agent->policy, &told->subject, &scope, 1, write_scope, told->w);
+	(void)scope;
+	*(bool *)userdata = true;
 }
 
-static enum dispatched reply_verify(struct request *req, const struct token_facts *facts, const struct access *access)
+static bool is_told_of(const struct told *told, struct span plain)
+{
+	bool is_told = !told->limited;
+
+	if (told->limited)
+		verify_tells(told->policy, &told->verifier, &plain, 1, note_told, &is_told);
+	return is_told;
+}
+
+/*
+ * The first of the scopes that is not reached, or not for this verifier to know of; p NULL: none.
+ */
+static struct span beyond_reach(const struct verify_call *call, const struct packed_scopes *scopes,
+				const struct told *told)
+{
+	for (unsigned i = 0; i < call->scopes.n; i++)
+		if (!cut_matches(scopes, told->access, call->scopes.v[i]) ||
+		    !is_told_of(told, call->scopes.v[i]))
+			return call->scopes.v[i];
+	return SPAN_NONE;
+}
+
+static void tell_scope(void *userdata, struct span scope)
+{
+	const struct told *told = userdata;
+
+	verify_tells(told->policy, &told->verifier, &scope, 1, write_scope, told->w);
+}
+
+static enum dispatched reply_verify(struct request *req, const struct token_facts *facts,
+				    struct told *told)
 {
 	struct json_writer *w = reply_begin(req);
-	struct told told = { .req = req, .w = w };
 	bool written;
 
+	told->w = w;
 	json_key(w, "info");
 	write_token(w, facts);
 	json_key(w, "access");
 	json_open(w, '[');
-	if (verify_needs_peer(req->agent->policy)) {
-		subject_of(req, &told.subject);
-		written = cut_each(&facts->scopes, access, tell_scope, &told);
-	} else {
-		written = cut_each(&facts->scopes, access, write_scope, w);
-	}
+	written = told->limited ? cut_each(&facts->scopes, told->access, tell_scope, told)
+				: cut_each(&facts->scopes, told->access, write_scope, w);
 	json_close(w, ']');
 	if (!written) {
 		reply_drop(req);
@@ -104,8 +122,8 @@ static void note_use(struct request *req, struct token_facts *facts)
 }
 
 /* Takes one of the uses, which must be durable before the answer. */
-static enum dispatched verify_with_use(struct request *req, token_ref ref, struct token_facts *facts,
-				       const struct access *access)
+static enum dispatched verify_with_use(struct request *req, token_ref ref,
+				       struct token_facts *facts, struct told *told)
 {
 	struct agent *a = req->agent;
 	struct vault_change *change;
@@ -115,11 +133,13 @@ static enum dispatched verify_with_use(struct request *req, token_ref ref, struc
 	if (vault_is_busy(a->vault, ref))
 		return change_wait(req);
 	change = vault_change_new(a->vault);
-	r = change ? vault_prepare_use(change, ref, req->now_us, peer_label(req->connection), &left) : -ENOMEM;
+	r = change ? vault_prepare_use(change, ref, req->now_us, peer_label(req->connection), &left)
+		   : -ENOMEM;
 	if (r < 0) {
 		vault_rollback(change);
 		/* Another call under way has the last use: what becomes of it decides. */
-		return r == -ENOENT ? change_wait(req) : reply_limit(req, "memory", (int64_t)a->settings.memory_limit);
+		return r == -ENOENT ? change_wait(req)
+				    : reply_limit(req, "memory", (int64_t)a->settings.memory_limit);
 	}
 	note_use(req, facts);
 	facts->uses_left = left;
@@ -129,7 +149,7 @@ static enum dispatched verify_with_use(struct request *req, token_ref ref, struc
 		facts->ended_us = req->now_us;
 	}
 	a->verified_total++;
-	reply_verify(req, facts, access);
+	reply_verify(req, facts, told);
 	return change_submit(req, change, NULL, 0);
 }
 
@@ -139,45 +159,57 @@ static enum dispatched refuse(struct request *req, struct span scope)
 	return reply_error(req, "io.jeton.Agent.InsufficientScope", "scope", scope);
 }
 
+/* A token that is good, for a verifier that may ask. */
+static enum dispatched verify(struct request *req, const struct verify_call *call, token_ref ref,
+			      struct token_facts *facts, bool limited)
+{
+	_cleanup_(access_done)
+	struct access space = { 0 };
+	struct agent *a = req->agent;
+	struct told told = { .policy = a->policy, .limited = limited };
+	struct span scope;
+
+	/* What the owner reaches now, not when the token was made. */
+	if (owner_access(a, facts->owner_uid, facts->owner_name, &space, &told.access) ==
+	    IDENTITY_WAIT)
+		return change_wait_names(req);
+	if (limited)
+		subject_of(req, &told.verifier);
+	scope = beyond_reach(call, &facts->scopes, &told);
+	if (scope.p)
+		return refuse(req, scope);
+
+	if (facts->uses_left != USES_UNLIMITED)
+		return verify_with_use(req, ref, facts, &told);
+	note_use(req, facts);
+	vault_used(a->vault, ref, req->now_us, facts->last_used_by);
+	a->verified_total++;
+	return reply_verify(req, facts, &told);
+}
+
 enum dispatched method_verify(struct request *req)
 {
-	_cleanup_(access_done) struct access space = { 0 };
-	struct agent *a = req->agent;
-	const struct access *access;
 	struct presented presented;
 	struct bad_parameter bad;
 	struct token_facts facts;
 	struct verify_call call;
-	enum identity identity;
 	enum verdict verdict;
-	struct span scope;
+	bool limited;
 
 	if (!verify_call_parse(req, &call, &bad))
 		return reply_bad_parameter(req, &bad);
-
-	verdict = present(a, call.token, req->now_us, &presented);
+	verdict = present(req->agent, call.token, req->now_us, &presented);
 	if (verdict == VERDICT_GOOD)
-		vault_facts(a->vault, presented.ref, &facts);
-	identity = may_verify(req, verdict == VERDICT_GOOD ? &facts : NULL);
-	if (identity == IDENTITY_WAIT)
+		vault_facts(req->agent->vault, presented.ref, &facts);
+	switch (may_verify(req, verdict == VERDICT_GOOD ? &facts : NULL, &limited)) {
+	case IDENTITY_WAIT:
 		return change_wait_names(req);
-	if (identity == IDENTITY_REFUSED)
+	case IDENTITY_REFUSED:
 		return reply_permission_denied(req);
+	case IDENTITY_KNOWN:
+		break;
+	}
 	if (verdict != VERDICT_GOOD)
 		return reply_verdict(req, verdict, &presented);
-
-	/* What the owner reaches now, not when the token was made. */
-	identity = owner_access(a, facts.owner_uid, facts.owner_name, &space, &access);
-	if (identity == IDENTITY_WAIT)
-		return change_wait_names(req);
-	scope = beyond_reach(&call, &facts.scopes, access);
-	if (scope.p)
-		return refuse(req, scope);
-
-	if (facts.uses_left != USES_UNLIMITED)
-		return verify_with_use(req, presented.ref, &facts, access);
-	note_use(req, &facts);
-	vault_used(a->vault, presented.ref, req->now_us, facts.last_used_by);
-	a->verified_total++;
-	return reply_verify(req, &facts, access);
+	return verify(req, &call, presented.ref, &facts, limited);
 }

@@ -1,4 +1,7 @@
-/* agent/method.h - the functions behind the methods, one each; dispatch.c has the table. Each is called when its caller may call it. */
+/*
+ * agent/method.h - the functions behind the methods, one each; dispatch.c has the table. Each is
+ * called when its caller may call it.
+ */
 #pragma once
 
 #include "agent/request.h"

@@ -1,4 +1,7 @@
-/* agent/mint.c - see mint.h. The value exists in agent->scratch for the length of one call, then in the reply alone. */
+/*
+ * agent/mint.c - see mint.h. The value exists in agent->scratch for the length of one call, then in
+ * the reply alone.
+ */
 #include "agent/mint.h"
 
 #include <sodium.h>
@@ -20,7 +23,10 @@ struct packed_scopes pack_scopes(const struct span scopes[], unsigned n, uint8_t
 	return packed;
 }
 
-/* Random: it tells nothing of how many there are. With 64 bits it is not given twice; what is known is asked. */
+/*
+ * Random: it tells nothing of how many there are. With 64 bits it is not given twice; what is known
+ * is asked.
+ */
 static uint64_t new_id(struct agent *a)
 {
 	uint64_t id;
@@ -38,7 +44,8 @@ int mint(struct agent *a, struct vault_change *change, struct token_facts *facts
 	facts->id = new_id(a);
 	randombytes_buf(s->random, sizeof(s->random));
 	token_make(facts->id, s->random, s->value);
-	crypto_hash_sha256(facts->hash, (const uint8_t *)s->value + TOKEN_SECRET_AT, TOKEN_SECRET_LEN);
+	crypto_hash_sha256(facts->hash, (const uint8_t *)s->value + TOKEN_SECRET_AT,
+			   TOKEN_SECRET_LEN);
 	return vault_prepare_insert(change, facts, parent, NULL);
 }
 
@@ -66,7 +73,8 @@ enum dispatched mint_failed(struct request *req)
 	struct agent *a = req->agent;
 
 	log_limited(&a->limit_full, agent_monotonic(a),
-		    "no room for another token: raise MemoryLimit= (now %llu MiB), or LimitMEMLOCK= of the unit, or end unused tokens",
+		    "no room for another token: raise MemoryLimit= (now %llu MiB), or "
+		    "LimitMEMLOCK= of the unit, or end unused tokens",
 		    (unsigned long long)(a->settings.memory_limit >> 20));
 	return reply_limit(req, "MemoryLimit", (int64_t)a->settings.memory_limit);
 }

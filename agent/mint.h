@@ -1,4 +1,7 @@
-/* agent/mint.h - a new token's value and id, and the change that brings it in: what Issue, Derive and Rotate share. */
+/*
+ * agent/mint.h - a new token's value and id, and the change that brings it in: what Issue, Derive
+ * and Rotate share.
+ */
 #pragma once
 
 #include "agent/request.h"
@@ -6,15 +9,19 @@
 
 enum { PACKED_MAX = SCOPES_MAX * (1 + SCOPE_MAX) };
 
-/* Packs plain or starred scopes into buf (PACKED_MAX bytes), which the result borrows. n 0: none given. */
+/*
+ * Packs plain or starred scopes into buf (PACKED_MAX bytes), which the result borrows. n 0: none
+ * given.
+ */
 struct packed_scopes pack_scopes(const struct span scopes[], unsigned n, uint8_t *buf);
 
 /*
- * Makes an id and a value for the token, in agent->scratch->value (TOKEN_LEN bytes), notes id and hash in *facts, and
- * prepares its insertion. parent: REF_NONE or the token it is derived from. Returns 0 or -ENOSPC, -ENOMEM; mint_done() in
- * either case.
+ * Makes an id and a value for the token, in agent->scratch->value (TOKEN_LEN bytes), notes id and
+ * hash in *facts, and prepares its insertion. parent: REF_NONE or the token it is derived from.
+ * Returns 0 or -ENOSPC, -ENOMEM; mint_done() in either case.
  */
-int mint(struct agent *a, struct vault_change *change, struct token_facts *facts, token_ref parent) MUST_USE;
+int mint(struct agent *a, struct vault_change *change, struct token_facts *facts, token_ref parent)
+	MUST_USE;
 
 /* Wipes the value. */
 void mint_done(struct agent *a);

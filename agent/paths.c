@@ -26,7 +26,8 @@ static const char *variable(const char *name)
 }
 
 /* $XDG_name/more, or $HOME/otherwise/more. */
-static int in_base(const char *xdg, const char *otherwise, const char *more, const char **ret, const char **ret_missing)
+static int in_base(const char *xdg, const char *otherwise, const char *more, const char **ret,
+		   const char **ret_missing)
 {
 	const char *base = variable(xdg), *home;
 
@@ -47,10 +48,11 @@ static int complete_user(struct paths *p, const char **ret_missing)
 	if (!p->socket)
 		r = in_base("XDG_RUNTIME_DIR", NULL, "/jeton/agent.sock", &p->socket, ret_missing);
 	if (r == 0 && !p->config)
-		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/jeton.conf", &p->config, ret_missing);
-	if (r == 0 && p->n_policy_dirs == 0)
-		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/policy.d", &p->policy_dirs[p->n_policy_dirs++],
+		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/jeton.conf", &p->config,
 			    ret_missing);
+	if (r == 0 && p->n_policy_dirs == 0)
+		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/policy.d",
+			    &p->policy_dirs[p->n_policy_dirs++], ret_missing);
 	if (r == 0 && !p->state)
 		r = in_base("XDG_STATE_HOME", "/.local/state", "/jeton", &p->state, ret_missing);
 	return r;
@@ -83,7 +85,8 @@ int paths_complete(struct paths *p, bool user, const char **ret_missing)
 
 int directory_make(const char *path, size_t n, mode_t mode)
 {
-	_cleanup_free_ char *copy = strndup(path, n);
+	_cleanup_free_
+	char *copy = strndup(path, n);
 
 	if (!copy)
 		return -ENOMEM;

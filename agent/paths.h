@@ -19,10 +19,13 @@ struct paths {
 };
 
 /*
- * Fills in what is NULL (or none). user: a user's own agent, in the XDG base directories. Returns 0; -ENOMEM; or -ENOENT, with *ret_missing
- * the name of the environment variable that would tell.
+ * Fills in what is NULL (or none). user: a user's own agent, in the XDG base directories. Returns
+ * 0; -ENOMEM; or -ENOENT, with *ret_missing the name of the environment variable that would tell.
  */
 int paths_complete(struct paths *p, bool user, const char **ret_missing) MUST_USE;
 
-/* Makes the directory that the first n bytes of path name, with those above it, where they are missing. 0 or a negative errno. */
+/*
+ * Makes the directory that the first n bytes of path name, with those above it, where they are
+ * missing. 0 or a negative errno.
+ */
 int directory_make(const char *path, size_t n, mode_t mode);

@@ -1,6 +1,6 @@
 /*
- * agent/peer.c - see peer.h. Invariant: a look-up that fails leaves the peer refused, never at a default that could be
- * taken for somebody.
+ * agent/peer.c - see peer.h. Invariant: a look-up that fails leaves the peer refused, never at a
+ * default that could be taken for somebody.
  */
 #include "agent/peer.h"
 
@@ -19,7 +19,10 @@
 #define SO_PEERPIDFD 77
 #endif
 
-/* What the kernel shows instead of a uid that a namespace does not map; the same wherever nobody changed it. */
+/*
+ * What the kernel shows instead of a uid that a namespace does not map; the same wherever nobody
+ * changed it.
+ */
 enum { OVERFLOW_ID = 65534 };
 
 int peer_init(struct peer *p, int fd)
@@ -39,12 +42,16 @@ int peer_init(struct peer *p, int fd)
 static int read_groups(struct peer *p, int fd)
 {
 	socklen_t n = 64 * sizeof(gid_t);
-	_cleanup_free_ gid_t *groups = malloc(n + sizeof(gid_t));
+	_cleanup_free_
+	gid_t *groups = malloc(n + sizeof(gid_t));
 	gid_t *larger;
 
 	if (!groups)
 		return -ENOMEM;
-	/* ERANGE gives the length that would do; nobody's groups change at the other end of a socket. */
+	/*
+	 * ERANGE gives the length that would do; nobody's groups change at the other end of a
+	 * socket.
+	 */
 	while (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) < 0) {
 		if (errno != ERANGE)
 			return -errno;
@@ -66,11 +73,15 @@ static bool is_gone(int pidfd)
 	return poll(&poll_fd, 1, 0) != 0;
 }
 
-/* Whether the process has but one number, the one seen here: it is of the agent's own pid namespace. */
+/*
+ * Whether the process has but one number, the one seen here: it is of the agent's own pid
+ * namespace.
+ */
 static enum peer_standing judge_namespace(const struct peer *p, int pidfd)
 {
 	char path[64], info[1024];
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_
+	int fd = -1;
 	const char *line;
 	ssize_t n;
 	long number, inner;
@@ -99,7 +110,8 @@ static enum peer_standing judge_namespace(const struct peer *p, int pidfd)
 
 static enum peer_standing find_standing(struct peer *p, int fd)
 {
-	_cleanup_close_ int pidfd = -1;
+	_cleanup_close_
+	int pidfd = -1;
 	socklen_t n = sizeof(pidfd);
 	enum peer_standing standing;
 
@@ -108,7 +120,10 @@ static enum peer_standing find_standing(struct peer *p, int fd)
 	if (p->pid == 0)
 		return PEER_ELSEWHERE;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &n) < 0) {
-		/* Before 6.5 there is the number only: good enough to tell a namespace, not to tell a unit. */
+		/*
+		 * Before 6.5 there is the number only: good enough to tell a namespace, not to tell
+		 * a unit.
+		 */
 		pidfd = errno == ENOPROTOOPT ? (int)syscall(SYS_pidfd_open, p->pid, 0) : -1;
 		if (pidfd < 0)
 			return errno == ENODATA || errno == ESRCH ? PEER_GONE : PEER_UNCLEAR;
@@ -122,7 +137,8 @@ enum peer_standing peer_settle(struct peer *p, int fd)
 	/* Only what may change is asked again: a process that was here may have ended. */
 	if (p->standing == PEER_UNKNOWN || p->standing == PEER_HERE)
 		p->standing = find_standing(p, fd);
-	if (!p->groups && (p->standing == PEER_HERE || p->standing == PEER_ELSEWHERE) && read_groups(p, fd) < 0)
+	if (!p->groups && (p->standing == PEER_HERE || p->standing == PEER_ELSEWHERE) &&
+	    read_groups(p, fd) < 0)
 		p->standing = PEER_UNCLEAR;
 	return p->standing;
 }
@@ -135,13 +151,16 @@ const char *peer_standing_text(enum peer_standing standing)
 	case PEER_HERE:
 		return "a process of this host";
 	case PEER_ELSEWHERE:
-		return "it is in another pid namespace (a container or sandbox), where a uid need not be this host's";
+		return "it is in another pid namespace (a container or sandbox), where a uid need "
+		       "not be this host's";
 	case PEER_UNMAPPED:
-		return "its uid is not mapped in the agent's user namespace (run jetond without PrivateUsers=)";
+		return "its uid is not mapped in the agent's user namespace (run jetond without "
+		       "PrivateUsers=)";
 	case PEER_GONE:
 		return "the process that connected has ended (connect from the process that asks)";
 	case PEER_UNCLEAR:
-		return "the kernel does not tell which process it is (Linux 6.5 or newer and /proc are needed)";
+		return "the kernel does not tell which process it is (Linux 6.5 or newer and /proc "
+		       "are needed)";
 	}
 	return "";
 }

@@ -1,8 +1,9 @@
 /*
  * agent/peer.h - who is at the other end of a connection, from the kernel and from nothing else.
  *
- * The uid comes with accept. All else is asked for when a call needs it, once, with the pidfd as anchor: what was
- * read elsewhere counts only while the pidfd says that it is the same live process.
+ * The uid comes with accept. All else is asked for when a call needs it, once, with the pidfd as
+ * anchor: what was read elsewhere counts only while the pidfd says that it is the same live
+ * process.
  */
 #pragma once
 
@@ -13,8 +14,8 @@
 #include "protocol/base/cleanup.h"
 
 enum peer_standing {
-	PEER_UNKNOWN, /* not asked yet */
-	PEER_HERE,    /* a live process in the agent's own pid namespace */
+	PEER_UNKNOWN,	/* not asked yet */
+	PEER_HERE,	/* a live process in the agent's own pid namespace */
 	PEER_ELSEWHERE, /* of another pid namespace: its uid need not be this host's */
 	PEER_UNMAPPED,	/* its uid has no meaning in the agent's user namespace */
 	PEER_GONE,	/* its process has ended */
@@ -30,10 +31,16 @@ struct peer {
 	size_t n_groups;
 };
 
-/* What the kernel says at once: uid, gid, pid. 0 or a negative errno: then nothing is known, and nobody served. */
+/*
+ * What the kernel says at once: uid, gid, pid. 0 or a negative errno: then nothing is known, and
+ * nobody served.
+ */
 int peer_init(struct peer *p, int fd) MUST_USE;
 
-/* Finds out the rest, at the first call; afterwards only whether its process still lives costs anything. */
+/*
+ * Finds out the rest, at the first call; afterwards only whether its process still lives costs
+ * anything.
+ */
 enum peer_standing peer_settle(struct peer *p, int fd);
 
 /* Why a peer that is not PEER_HERE is refused, for the log, with what to do. */

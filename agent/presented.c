@@ -22,7 +22,8 @@ enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct
 			return VERDICT_INVALID;
 		if (is_denied(a, ret->ref))
 			return VERDICT_REVOKED;
-		return now_us < vault_expires_us(a->vault, ret->ref) ? VERDICT_GOOD : VERDICT_EXPIRED;
+		return now_us < vault_expires_us(a->vault, ret->ref) ? VERDICT_GOOD
+								     : VERDICT_EXPIRED;
 	}
 	ended = vault_find_ended(a->vault, ret->id);
 	if (!ended || !ended_hash_may_be(ended, ret->hash))
@@ -36,7 +37,8 @@ bool is_hash_of(const struct token_facts *facts, const uint8_t *hash)
 	return crypto_verify_32(facts->hash, hash) == 0;
 }
 
-static void on_ended(struct request *req, const struct token_facts *facts, const uint8_t *hash, int r)
+static void on_ended(struct request *req, const struct token_facts *facts, const uint8_t *hash,
+		     int r)
 {
 	if (r < 0)
 		reply_store_failed(req, NULL);
@@ -48,7 +50,8 @@ static void on_ended(struct request *req, const struct token_facts *facts, const
 		reply_token_revoked(req, facts->id);
 }
 
-enum dispatched reply_verdict(struct request *req, enum verdict verdict, const struct presented *presented)
+enum dispatched reply_verdict(struct request *req, enum verdict verdict,
+			      const struct presented *presented)
 {
 	struct token_facts facts;
 

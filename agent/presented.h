@@ -22,8 +22,12 @@ struct presented {
 /* Judges a value. Takes the same time for all texts of a token's form that are none of ours. */
 enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct presented *ret);
 
-/* Answers for all verdicts but VERDICT_GOOD: that the token is invalid, expired or revoked, each to one who has its secret. */
-enum dispatched reply_verdict(struct request *req, enum verdict verdict, const struct presented *presented);
+/*
+ * Answers for all verdicts but VERDICT_GOOD: that the token is invalid, expired or revoked, each to
+ * one who has its secret.
+ */
+enum dispatched reply_verdict(struct request *req, enum verdict verdict,
+			      const struct presented *presented);
 
 /* Whether the hash is that of the ended token; constant-time. */
 bool is_hash_of(const struct token_facts *facts, const uint8_t *hash);

@@ -9,9 +9,14 @@
 static const char *const state_names[] = { "active", "expired", "revoked" };
 static const char *const binding_names[] = { "none", "process", "unit" };
 static const char *const end_names[] = {
-	[END_EXPIRED] = "expired",     [END_OWNER] = "owner",	[END_ADMINISTRATOR] = "administrator",
-	[END_PRESENTED] = "presented", [END_PARENT] = "parent", [END_BINDING] = "binding",
-	[END_USES] = "uses",	       [END_ROTATED] = "rotated",
+	[END_EXPIRED] = "expired",
+	[END_OWNER] = "owner",
+	[END_ADMINISTRATOR] = "administrator",
+	[END_PRESENTED] = "presented",
+	[END_PARENT] = "parent",
+	[END_BINDING] = "binding",
+	[END_USES] = "uses",
+	[END_ROTATED] = "rotated",
 };
 
 void reply_drop(struct request *req)
@@ -72,9 +77,11 @@ enum dispatched reply_empty(struct request *req)
 	return reply_end(req);
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/*
+ * ---- values -------------------------------------------------------------------------------------
+ */
 
-static void write_id(struct json_writer *w, const char *key, uint64_t id)
+static inline void write_id(struct json_writer *w, const char *key, uint64_t id)
 {
 	char text[TOKEN_ID_LEN];
 
@@ -87,18 +94,18 @@ static void write_id(struct json_writer *w, const char *key, uint64_t id)
 	json_put_string(w, (struct span){ text, sizeof(text) });
 }
 
-static void write_text(struct json_writer *w, const char *key, struct span text)
+static inline void write_text(struct json_writer *w, const char *key, struct span text)
 {
 	json_key(w, key);
 	json_put_string_or_null(w, text);
 }
 
-static void write_word(struct json_writer *w, const char *key, const char *word)
+static inline void write_word(struct json_writer *w, const char *key, const char *word)
 {
 	write_text(w, key, span_of(word));
 }
 
-static void write_us(struct json_writer *w, const char *key, uint64_t at_us)
+static inline void write_us(struct json_writer *w, const char *key, uint64_t at_us)
 {
 	json_key(w, key);
 	if (at_us)
@@ -148,11 +155,14 @@ void write_token(struct json_writer *w, const struct token_facts *facts)
 	write_text(w, "credential", facts->credential);
 	write_text(w, "issuedTo", facts->issued_to);
 	write_us(w, "endedUSec", facts->ended_us);
-	write_text(w, "ended", facts->ended == END_NOT ? SPAN_NONE : span_of(end_names[facts->ended]));
+	write_text(w, "ended",
+		   facts->ended == END_NOT ? SPAN_NONE : span_of(end_names[facts->ended]));
 	json_close(w, '}');
 }
 
-/* ---- errors ------------------------------------------------------------------------------------- */
+/*
+ * ---- errors -------------------------------------------------------------------------------------
+ */
 
 static struct json_writer *error_begin(struct request *req, const char *error)
 {
@@ -168,7 +178,8 @@ static struct json_writer *error_begin(struct request *req, const char *error)
 	return w;
 }
 
-enum dispatched reply_error(struct request *req, const char *error, const char *parameter, struct span value)
+enum dispatched reply_error(struct request *req, const char *error, const char *parameter,
+			    struct span value)
 {
 	struct json_writer *w = error_begin(req, error);
 

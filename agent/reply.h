@@ -1,6 +1,7 @@
 /*
- * agent/reply.h - the agent's half of writing: replies and errors, straight into agent->out. Nothing is written for a call that
- * is oneway. All return DISPATCH_DONE, so that a handler may end with them.
+ * agent/reply.h - the agent's half of writing: replies and errors, straight into agent->out.
+ * Nothing is written for a call that is oneway. All return DISPATCH_DONE, so that a handler may end
+ * with them.
  */
 #pragma once
 
@@ -8,8 +9,8 @@
 #include "agent/token-facts.h"
 
 /*
- * A reply: reply_begin(), members by json_key() and the like, reply_end(). Between them nothing else is written to out. `continues`: more
- * replies to this call follow.
+ * A reply: reply_begin(), members by json_key() and the like, reply_end(). Between them nothing
+ * else is written to out. `continues`: more replies to this call follow.
  */
 struct json_writer *reply_begin(struct request *req);
 enum dispatched reply_end(struct request *req);
@@ -25,7 +26,8 @@ void reply_drop(struct request *req);
 void write_token(struct json_writer *w, const struct token_facts *facts);
 
 /* Errors with one parameter, or none (parameter NULL). */
-enum dispatched reply_error(struct request *req, const char *error, const char *parameter, struct span value);
+enum dispatched reply_error(struct request *req, const char *error, const char *parameter,
+			    struct span value);
 enum dispatched reply_invalid_parameter(struct request *req, const char *name);
 enum dispatched reply_bad_parameter(struct request *req, const struct bad_parameter *bad);
 enum dispatched reply_permission_denied(struct request *req);

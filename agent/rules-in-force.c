@@ -27,7 +27,8 @@ static void ask_name(void *userdata, struct policy_id *id, bool group)
 static void resolve_name(void *userdata, struct policy_id *id, bool group)
 {
 	struct agent *a = userdata;
-	int r = group ? names_group_id(a->names, id->text, &id->id) : names_user_id(a->names, id->text, &id->id);
+	int r = group ? names_group_id(a->names, id->text, &id->id)
+		      : names_user_id(a->names, id->text, &id->id);
 
 	id->exists = r == 1;
 }
@@ -36,8 +37,8 @@ static void warn_of_missing(void *userdata, struct policy_id *id, bool group)
 {
 	(void)userdata;
 	if (!id->exists)
-		log_warning("%s:%u: there is no %s '%s': this matches nobody until there is", id->place.path,
-			    id->place.line, group ? "group" : "user", id->text);
+		log_warning("%s:%u: there is no %s '%s': this matches nobody until there is",
+			    id->place.path, id->place.line, group ? "group" : "user", id->text);
 }
 
 static void resolve_admin_group(struct agent *a)
@@ -77,7 +78,8 @@ static void on_named(void *userdata)
 }
 
 /* Takes the policy over. */
-static int look_up_names(struct agent *a, struct policy *policy, void (*done)(void *userdata), void *userdata)
+static int look_up_names(struct agent *a, struct policy *policy, void (*done)(void *userdata),
+			 void *userdata)
 {
 	struct candidate *c = calloc(1, sizeof(*c));
 
@@ -120,7 +122,8 @@ int rules_start(struct agent *a)
 
 	if (r == -EINVAL) {
 		log_policy_error(&a->policy_error);
-		log_error("the policies are wrong, so all but GetStatus, Explain and Reload is refused; mend them and run `jetonctl reload`");
+		log_error("the policies are wrong, so all but GetStatus, Explain and Reload is "
+			  "refused; mend them and run `jetonctl reload`");
 		a->refusing = true;
 		policy = policy_new_empty();
 		r = policy ? 0 : -ENOMEM;
@@ -133,7 +136,8 @@ static void nothing(void *userdata)
 	(void)userdata;
 }
 
-int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata, struct policy_error *ret_error)
+int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata,
+		 struct policy_error *ret_error)
 {
 	struct policy *policy = NULL;
 	int r = load(a, &policy, ret_error);

@@ -9,7 +9,8 @@ bool id_read(struct span text, uint64_t *ret)
 	return token_id_read(text, ret) && *ret != 0;
 }
 
-bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid, struct span owner_name)
+bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid,
+		struct span owner_name)
 {
 	return admin || (owner_uid == req->connection->peer.uid && !name.p == !owner_name.p &&
 			 span_equal(name, owner_name));

@@ -1,7 +1,8 @@
 /*
- * agent/trim.c - loading and relocating touches most of every library, a few hundred KiB of which the running agent
- * uses. The segments that can't be written hold nothing of ours (relocated data lies in writable ones, even where it is
- * read-only afterwards), so that dropping them loses nothing.
+ * agent/trim.c - loading and relocating touches most of every library, a few hundred KiB of which
+ * the running agent uses. The segments that can't be written hold nothing of ours (relocated data
+ * lies in writable ones, even where it is read-only afterwards), so that dropping them loses
+ * nothing.
  */
 #include "agent/trim.h"
 

@@ -1,6 +1,6 @@
 /*
- * agent/upkeep.c - see upkeep.h. Each kind of work goes in slices, one slice under way at a time, so that a million
- * tokens ending at once delay no call.
+ * agent/upkeep.c - see upkeep.h. Each kind of work goes in slices, one slice under way at a time,
+ * so that a million tokens ending at once delay no call.
  */
 #include "agent/upkeep.h"
 
@@ -12,11 +12,11 @@ enum {
 	SLICE = 256,
 	ENDED_PER_OWNER = 1000,
 };
-static const uint64_t KEEP_EVERY_US = 30 * USEC_PER_SEC;   /* last uses are kept to within a minute */
+static const uint64_t KEEP_EVERY_US = 30 * USEC_PER_SEC; /* last uses are kept to within a minute */
 static const uint64_t NAMES_EVERY_US = 300 * USEC_PER_SEC; /* accounts are looked up again */
 static const uint64_t RETRY_US = 5 * USEC_PER_SEC;	   /* after the store failed */
 
-static const uint64_t SETTLED_US = 250 * 1000;		   /* names are looked up, policies in force */
+static const uint64_t SETTLED_US = 250 * 1000; /* names are looked up, policies in force */
 
 static void arm(struct agent *a, uint64_t at_us)
 {
@@ -58,9 +58,13 @@ void upkeep_sweep(struct agent *a)
 	change = vault_change_new(a->vault);
 	if (!change || vault_prepare_expired(change, agent_now(a), SLICE, &n) < 0 || n == 0) {
 		vault_rollback(change);
-		/* Nothing is due yet (the clock was set back, or the timer early), or there is no memory. */
+		/*
+		 * Nothing is due yet (the clock was set back, or the timer early), or there is no
+		 * memory.
+		 */
 		a->next_expiry_us = vault_next_expiry_us(a->vault);
-		arm(a, a->next_expiry_us > agent_now(a) ? a->next_expiry_us : agent_now(a) + RETRY_US);
+		arm(a,
+		    a->next_expiry_us > agent_now(a) ? a->next_expiry_us : agent_now(a) + RETRY_US);
 		return;
 	}
 	a->sweeping = true;
@@ -76,7 +80,10 @@ static int on_expiry(sd_event_source *source, uint64_t at_us, void *userdata)
 	return 0;
 }
 
-/* ---- last uses, and ended tokens that are no longer kept ------------------------------------------ */
+/*
+ * ---- last uses, and ended tokens that are no longer kept
+ * ------------------------------------------
+ */
 
 static void forget_some(struct agent *a);
 
@@ -96,7 +103,10 @@ static void forget_some(struct agent *a)
 	if (a->forgetting)
 		return;
 	change = vault_change_new(a->vault);
-	if (!change || vault_prepare_forget(change, now > keep ? now - keep : 0, ENDED_PER_OWNER, SLICE, &n) < 0 || n == 0) {
+	if (!change ||
+	    vault_prepare_forget(change, now > keep ? now - keep : 0, ENDED_PER_OWNER, SLICE, &n) <
+		    0 ||
+	    n == 0) {
 		vault_rollback(change);
 		return;
 	}
@@ -199,11 +209,14 @@ int upkeep_init(struct agent *a)
 	if (r >= 0)
 		r = sd_event_source_set_enabled(a->expiry_timer, SD_EVENT_OFF);
 	if (r >= 0)
-		r = sd_event_add_time(a->event, &a->keep_timer, CLOCK_MONOTONIC, now + KEEP_EVERY_US, USEC_PER_SEC, on_keep, a);
+		r = sd_event_add_time(a->event, &a->keep_timer, CLOCK_MONOTONIC,
+				      now + KEEP_EVERY_US, USEC_PER_SEC, on_keep, a);
 	if (r >= 0)
-		r = sd_event_add_time(a->event, &a->names_timer, CLOCK_MONOTONIC, now + NAMES_EVERY_US, USEC_PER_SEC, on_names_age, a);
+		r = sd_event_add_time(a->event, &a->names_timer, CLOCK_MONOTONIC,
+				      now + NAMES_EVERY_US, USEC_PER_SEC, on_names_age, a);
 	if (r >= 0)
-		r = sd_event_add_time(a->event, NULL, CLOCK_MONOTONIC, now + SETTLED_US, 0, on_started, a);
+		r = sd_event_add_time(a->event, NULL, CLOCK_MONOTONIC, now + SETTLED_US, 0,
+				      on_started, a);
 	if (r < 0)
 		return r;
 	upkeep_vault_changed(a);

@@ -1,4 +1,7 @@
-/* agent/upkeep.h - what the agent does by itself: tokens that come to their end, last uses, accounts, and policies read anew. */
+/*
+ * agent/upkeep.h - what the agent does by itself: tokens that come to their end, last uses,
+ * accounts, and policies read anew.
+ */
 #pragma once
 
 #include "agent/agent.h"

@@ -70,7 +70,8 @@ enum call_result call_read(struct span message, struct text_space *text, struct 
 	return CALL_OK;
 }
 
-static bool read_strings(struct json_value value, struct text_space *text, struct field_strings *ret)
+static bool read_strings(struct json_value value, struct text_space *text,
+			 struct field_strings *ret)
 {
 	struct json_iter it;
 	struct json_value element;
@@ -100,7 +101,8 @@ static bool read_choice(struct json_value value, const char *const *choices, str
 	return false;
 }
 
-static bool read_field(const struct field *field, struct json_value value, struct text_space *text, void *at)
+static bool read_field(const struct field *field, struct json_value value, struct text_space *text,
+		       void *at)
 {
 	struct field_bool *flag = at;
 	struct field_int *number = at;
@@ -147,7 +149,8 @@ bool params_read(const struct json_value *params, const struct field fields[], s
 			field = find_field(fields, n_fields, key);
 			if (field && value.type == JSON_NULL)
 				continue;
-			if (!field || !read_field(field, value, text, (char *)ret + field->offset)) {
+			if (!field ||
+			    !read_field(field, value, text, (char *)ret + field->offset)) {
 				ret_bad->name = inside_quotes(key);
 				return false;
 			}

@@ -1,5 +1,6 @@
 /*
- * protocol/call-read.h - the agent's half of reading: a message to a call, its parameters to a struct of fixed size.
+ * protocol/call-read.h - the agent's half of reading: a message to a call, its parameters to a
+ * struct of fixed size.
  *
  * Table-driven: each method has a table of its fields, and one function reads them all, so every
  * field of every method is held to the same rules.
@@ -17,7 +18,9 @@ struct call {
 	bool more;
 };
 
-/* Where strings go that were written with escapes: a run of locked memory, filled from its start. */
+/*
+ * Where strings go that were written with escapes: a run of locked memory, filled from its start.
+ */
 struct text_space {
 	char *buf;
 	size_t size;
@@ -65,8 +68,9 @@ struct field_strings { /* more than SCOPES_MAX is an invalid parameter */
 /* FIELD_STRING is a struct span, p NULL where absent. */
 
 /*
- * Reads params by the table into *ret (zeroed first). Returns false with *ret_bad where one is missing, unknown or
- * of the wrong type. Spans live as long as message and text.
+ * Reads params by the table into *ret (zeroed first). Returns false with *ret_bad where one is
+ * missing, unknown or of the wrong type. Spans live as long as message and text.
  */
 bool params_read(const struct json_value *params, const struct field fields[], size_t n_fields,
-		 struct text_space *text, void *ret, size_t ret_size, struct bad_parameter *ret_bad) MUST_USE;
+		 struct text_space *text, void *ret, size_t ret_size, struct bad_parameter *ret_bad)
+	MUST_USE;

@@ -1,4 +1,6 @@
-/* protocol/interface.c - io.jeton.Agent.varlink, built in: the one text of the interface there is. */
+/*
+ * protocol/interface.c - io.jeton.Agent.varlink, built in: the one text of the interface there is.
+ */
 #include "protocol/interface.h"
 
 __asm__(".section .rodata\n"

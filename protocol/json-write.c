@@ -13,40 +13,28 @@ void json_writer_init(struct json_writer *w, char *buf, size_t size)
 
 static void put(struct json_writer *w, const char *p, size_t n)
 {
-	if (w->overflow || n > w->size - w->n) {
-		w->overflow = true;
-		return;
-	}
-	memcpy(w->buf + w->n, p, n);
-	w->n += n;
-}
+	char *to = json_room(w, n);
 
-/* Sets the comma that is due, if one is. */
-static void start_item(struct json_writer *w)
-{
-	if (w->comma)
-		put(w, ",", 1);
-	w->comma = false;
+	if (!to)
+		return;
+	memcpy(to, p, n);
+	w->n += n;
 }
 
 void json_open(struct json_writer *w, char bracket)
 {
-	start_item(w);
-	put(w, &bracket, 1);
+	char *to = json_room_for_item(w, 1);
+
+	if (!to)
+		return;
+	*to = bracket;
+	w->n++;
 }
 
 void json_close(struct json_writer *w, char bracket)
 {
 	put(w, &bracket, 1);
 	w->comma = true;
-}
-
-void json_key(struct json_writer *w, const char *key)
-{
-	start_item(w);
-	put(w, "\"", 1);
-	put(w, key, strlen(key));
-	put(w, "\":", 2);
 }
 
 static void put_escaped(struct json_writer *w, unsigned char c)
@@ -65,12 +53,31 @@ static void put_escaped(struct json_writer *w, unsigned char c)
 	put(w, text, n);
 }
 
+/* Most texts need no escapes: one look, one copy. */
+static bool put_plain_string(struct json_writer *w, struct span text)
+{
+	char *to;
+
+	if (json_plain_end(text.p, text.p + text.n) != text.p + text.n)
+		return false;
+	to = json_room_for_item(w, text.n + 2);
+	if (to) {
+		*to = '"';
+		memcpy(to + 1, text.p, text.n);
+		to[text.n + 1] = '"';
+		w->n += text.n + 2;
+		w->comma = true;
+	}
+	return true;
+}
+
 void json_put_string(struct json_writer *w, struct span text)
 {
 	const char *p = text.p, *end = text.p + text.n;
 
-	start_item(w);
-	put(w, "\"", 1);
+	if (text.n > 0 && put_plain_string(w, text))
+		return;
+	json_open(w, '"');
 	while (p < end) {
 		const char *plain = json_plain_end(p, end);
 
@@ -99,9 +106,16 @@ void json_put_int(struct json_writer *w, int64_t value)
 	char text[20], *p = text + sizeof(text);
 	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
 
-	do
-		*--p = (char)('0' + rest % 10);
-	while (rest /= 10);
+	/* By fours: instants have 16 digits. */
+	while (rest >= 10000) {
+		unsigned four = (unsigned)(rest % 10000);
+
+		rest /= 10000;
+		for (int i = 0; i < 4; i++, four /= 10)
+			*--p = (char)('0' + four % 10);
+	}
+	for (unsigned left = (unsigned)rest; left || p == text + sizeof(text); left /= 10)
+		*--p = (char)('0' + left % 10);
 	if (value < 0)
 		*--p = '-';
 	json_put_value(w, (struct span){ p, (size_t)(text + sizeof(text) - p) });
@@ -125,7 +139,11 @@ void json_put_raw(struct json_writer *w, struct span bytes)
 
 void json_put_value(struct json_writer *w, struct span json)
 {
-	start_item(w);
-	put(w, json.p, json.n);
+	char *to = json_room_for_item(w, json.n);
+
+	if (!to)
+		return;
+	memcpy(to, json.p, json.n);
+	w->n += json.n;
 	w->comma = true;
 }
