@@ -19,9 +19,10 @@ static inline uint64_t json_load(const char *p)
 static inline uint64_t json_odd_bytes(uint64_t word)
 {
 	uint64_t low = word & EACH_BYTE(0x7f);
-	uint64_t plain = (low + EACH_BYTE(0x80 - ' ')) & ((low ^ EACH_BYTE('"')) + EACH_BYTE(0x7f)) &
-			 ((low ^ EACH_BYTE('\\')) + EACH_BYTE(0x7f));
+	uint64_t plain = low + EACH_BYTE(0x80 - ' ');
 
+	plain &= (low ^ EACH_BYTE('"')) + EACH_BYTE(0x7f);
+	plain &= (low ^ EACH_BYTE('\\')) + EACH_BYTE(0x7f);
 	return (~plain | word) & EACH_BYTE(0x80);
 }
 

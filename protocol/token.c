@@ -168,21 +168,17 @@ static uint64_t not_digits(uint64_t word)
 /* 0 where all n bytes (8 or more) are digits that are no larger a number than largest. */
 static uint64_t not_number(const char *text, const char *largest, size_t n)
 {
-	unsigned long long borrow = 0;
 	uint64_t bad = 0;
+	bool borrow = false;
 
-	/*
-	 * Words from the end on; the first one overlaps, which does no harm to the order of texts.
-	 */
+	/* Words from the end on; the first overlaps the next: no harm to the order of texts. */
 	for (size_t left = n; left > 0; left = left > 8 ? left - 8 : 0) {
 		size_t at = left > 8 ? left - 8 : 0;
-		unsigned long long out1, out2, rest;
-		uint64_t word = load(text + at);
+		uint64_t word = load(text + at), rest;
+		bool less = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(word), &rest);
 
+		borrow = less | __builtin_sub_overflow(rest, borrow, &rest);
 		bad |= not_digits(word);
-		out1 = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(word), &rest);
-		out2 = __builtin_sub_overflow(rest, borrow, &rest);
-		borrow = out1 | out2;
 	}
 	return bad | borrow;
 }
@@ -217,11 +213,13 @@ static unsigned differ(const char *a, const char *b, size_t n)
 
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 {
-	const char *id = text.p + PREFIX_LEN, *secret = text.p + TOKEN_SECRET_AT;
+	const char *id, *secret;
 	uint64_t bad;
 
 	if (text.n != TOKEN_LEN)
 		return false;
+	id = text.p + PREFIX_LEN;
+	secret = text.p + TOKEN_SECRET_AT;
 	bad = differ(text.p, PREFIX, PREFIX_LEN) | differ(secret - 1, "_", 1);
 	bad |= not_number(id, largest_id, TOKEN_ID_LEN);
 	bad |= not_number(secret, largest_secret, TOKEN_SECRET_LEN);

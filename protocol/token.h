@@ -1,4 +1,4 @@
-/* protocol/token.h - the form of a token's value: made, read, checked and found; nothing is kept. */
+/* protocol/token.h - the form of a token: made, read, checked and found; nothing is kept. */
 #pragma once
 
 #include <stdint.h>
@@ -22,14 +22,15 @@ void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN]);
 /* Whether text is the 11 digits of a 64-bit number; then *ret is it. */
 bool token_id_read(struct span text, uint64_t *ret);
 
-/* Writes the value of a token of this id and these 256 random bits (big-endian); no NUL is added. */
+/* Writes the token of this id and these 256 random bits (big-endian); no NUL is added. */
 void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
 		char dst[static TOKEN_LEN]);
 
 /*
  * Whether text has the form of a token, in its one canonical spelling, with the right checksum;
  * then *ret_id is its id and *ret_secret the 43 digits of its secret, within text. Nothing is known
- * of whether it was ever issued. Takes the same time for all texts of the right length, but for what a good one adds.
+ * of whether it was ever issued. What is refused takes the same time wherever a text of the right
+ * length is wrong.
  */
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret);
 

@@ -1,6 +1,6 @@
 /*
- * tests/unit/json-cases.h - texts that a JSON reader must take, must refuse, or may do either with by RFC 8259, written
- * anew after the kinds of cases that public suites for parsers go through.
+ * tests/unit/json-cases.h - texts that a JSON reader must take, must refuse, or may do either with
+ * by RFC 8259, written anew after the kinds of cases that public suites for parsers go through.
  */
 #pragma once
 
@@ -20,7 +20,10 @@ struct json_case {
 #define NUL(literal) { { literal, sizeof(literal) - 1 }, JSON_NUL }
 #define DUP(literal) { { literal, sizeof(literal) - 1 }, JSON_DUPLICATE }
 
-/* Well-formed by RFC 8259. What is refused of these is refused on purpose: keys twice, NULs, no object at the top. */
+/*
+ * Well-formed by RFC 8259. What is refused of these is refused on purpose: keys twice, NULs, no
+ * object at the top.
+ */
 static const struct json_case json_good[] = {
 	/* arrays */
 	TOP("[[]   ]"), TOP("[\"\"]"), TOP("[]"), TOP("[\"a\"]\n"), TOP("[false]"),
@@ -49,14 +52,17 @@ static const struct json_case json_good[] = {
 	TOP("[\"\\\\n\"]"), TOP("[\"\\u0012\"]"), TOP("[\"\\uFFFF\"]"), TOP("[\"asd\"]"),
 	TOP("[ \"asd\"]"), TOP("[\"\\uDBFF\\uDFFF\"]"), TOP("[\"new\\u00A0line\"]"),
 	TOP("[\"\xf4\x8f\xbf\xbf\"]"), TOP("[\"\xef\xbf\xbf\"]"), NUL("[\"\\u0000\"]"),
-	TOP("[\"\\u002c\"]"), TOP("[\"\xcf\x80\"]"), TOP("[\"\xf0\x9b\xbf\xbf\"]"), TOP("[\"asd \"]"),
+	TOP("[\"\\u002c\"]"), TOP("[\"\xcf\x80\"]"), TOP("[\"\xf0\x9b\xbf\xbf\"]"),
+	TOP("[\"asd \"]"),
 	TOP("\" \""), TOP("[\"\\uD834\\uDd1e\"]"), TOP("[\"\\u0821\"]"), TOP("[\"\\u0123\"]"),
 	TOP("[\"\xe2\x80\xa8\"]"), TOP("[\"\xe2\x80\xa9\"]"), TOP("[\"new\\u000Aline\"]"),
 	TOP("[\"\\u0061\\u30af\\u30EA\\u30b9\"]"), TOP("[\"\x7f\"]"),
-	TOP("[\"\xe2\x8d\x82\xe3\x88\xb4\xe2\x8d\x82\"]"), TOP("[\"\\u005C\"]"), TOP("[\"\\u0022\"]"),
+	TOP("[\"\xe2\x8d\x82\xe3\x88\xb4\xe2\x8d\x82\"]"), TOP("[\"\\u005C\"]"),
+	TOP("[\"\\u0022\"]"),
 	TOP("[\"\\uA66D\"]"), TOP("[\"\\uDBFF\\uDFFE\"]"), TOP("[\"\\uD83F\\uDFFE\"]"),
 	TOP("[\"\\u200B\"]"), TOP("[\"\\u2064\"]"), TOP("[\"\\uFDD0\"]"), TOP("[\"\\uFFFE\"]"),
-	TOP("[\"\xe2\x82\xac\xf0\x9d\x84\x9e\"]"), TOP("[\"a\x7f" "a\"]"), TOP("[\"\xed\x9f\xbf\"]"),
+	TOP("[\"\xe2\x82\xac\xf0\x9d\x84\x9e\"]"), TOP("[\"a\x7f" "a\"]"),
+	TOP("[\"\xed\x9f\xbf\"]"),
 	TOP("[\"\xee\x80\x80\"]"), TOP("[\"\\ud7ff\\ue000\"]"), TOP("[\"\xef\xbb\xbf\"]"),
 	/* scalars alone */
 	TOP("false"), TOP("42"), TOP("-0.1"), TOP("null"), TOP("\"asd\""), TOP("true"), TOP("\"\""),
@@ -73,7 +79,8 @@ static const struct json_case json_bad[] = {
 	NO("[1,\n1\n,1"), NO("[{}"), NO("[fals]"), NO("[nul]"), NO("[tru]"), NO("[1;2]"), NO("[1}"),
 	NO("[)"), NO("[{]}"), NO("[[]"), NO("[]]"), NO("[,"),
 	/* numbers */
-	NO("123\0"), NO("[0.1.2]"), NO("[-01]"), NO("[0.3e+]"), NO("[0.3e]"), NO("[0E+]"), NO("[0E]"),
+	NO("123\0"), NO("[0.1.2]"), NO("[-01]"), NO("[0.3e+]"), NO("[0.3e]"), NO("[0E+]"),
+	NO("[0E]"),
 	NO("[0.e1]"), NO("[0e+]"), NO("[0e]"), NO("[1 000.0]"), NO("[1.0e+]"), NO("[1.0e-]"),
 	NO("[1.0e]"), NO("[-1.0.]"), NO("[1eE2]"), NO("[.-1]"), NO("[+1]"), NO("[.2e-3]"),
 	NO("[2.e+3]"), NO("[2.e-3]"), NO("[2.e3]"), NO("[-2.]"), NO("[9.e+]"), NO("[1+2]"),
@@ -81,18 +88,21 @@ static const struct json_case json_bad[] = {
 	NO("[-123.123foo]"), NO("[123\xe5]"), NO("[1e1\xe5]"), NO("[0\xe5]\n"), NO("[++1234]"),
 	NO("[-Infinity]"), NO("[-foo]"), NO("[- 1]"), NO("[-NaN]"), NO("[NaN]"), NO("[-012]"),
 	NO("[-.123]"), NO("[-1x]"), NO("[1ea]"), NO("[1e\xe5]"), NO("[1.]"), NO("[.123]"),
-	NO("[\xef\xbc\x91]"), NO("[1.2a-3]"), NO("[1.8011670033376514H-308]"), NO("[012]"), NO("1\0"),
+	NO("[\xef\xbc\x91]"), NO("[1.2a-3]"), NO("[1.8011670033376514H-308]"), NO("[012]"),
+	NO("1\0"),
 	NO("[00]"), NO("[1_000]"), NO("[1e1.5]"), NO("[--1]"), NO("[1-]"), NO("[0b1]"), NO("[1f]"),
 	/* objects */
 	NO("[\"x\", truth]"), NO("{[: \"x\"}\n"), NO("{\"x\", null}"), NO("{\"x\"::\"b\"}"),
 	NO("{\xf0\x9f\x87\xa8\xf0\x9f\x87\xad}"), NO("{\"a\":\"a\" 123}"), NO("{key: 'value'}"),
-	UTF("{\"\xb9\":\"0\",}"), NO("{\"a\" b}"), NO("{:\"b\"}"), NO("{\"a\" \"b\"}"), NO("{\"a\":"),
+	UTF("{\"\xb9\":\"0\",}"), NO("{\"a\" b}"), NO("{:\"b\"}"), NO("{\"a\" \"b\"}"),
+	NO("{\"a\":"),
 	NO("{\"a\""), NO("{1:1}"), NO("{9999E9999:1}"), NO("{null:null,null:null}"),
 	NO("{\"id\":0,,,,,}"), NO("{'a':0}"), NO("{\"id\":0,}"), NO("{\"a\":\"b\"}/**/"),
 	NO("{\"a\":\"b\"}/**//"), NO("{\"a\":\"b\"}//"), NO("{\"a\":\"b\"}/"),
 	NO("{\"a\":\"b\",,\"c\":\"d\"}"), NO("{a: \"b\"}"), NO("{\"a\":\"a"),
 	NO("{ \"foo\" : \"bar\", \"a\" }"), NO("{\"a\":\"b\"}#"), NO("{,}"), NO("{,\"a\":1}"),
-	NO("{\"a\":}"), NO("{\"a\":,\"b\":1}"), NO("{\"a\":1 \"b\":2}"), NO("{\"a\"=1}"), NO("{{}}"),
+	NO("{\"a\":}"), NO("{\"a\":,\"b\":1}"), NO("{\"a\":1 \"b\":2}"), NO("{\"a\"=1}"),
+	NO("{{}}"),
 	NO("{[]}"), NO("{\"a\":1]"), NO("{\"a\":[1}"), NO("{true:1}"), NO("{\"a\":1;\"b\":2}"),
 	/* strings */
 	UTF("[\"\\uD800\\\"]"), NO("[\"\\uD800\\u\"]"), NO("[\"\\uD800\\u1\"]"),
@@ -103,18 +113,23 @@ static const struct json_case json_bad[] = {
 	NO("[\\n]"), NO("\""), NO("['single quote']"), NO("abc"), NO("[\"\\"), NO("[\"a\0a\"]"),
 	NO("[\"new\nline\"]"), NO("[\"\t\"]"), NO("\"\\UA66D\""), NO("\"\"x"), NO("[\"\\u 041\"]"),
 	NO("[\"\\u+041\"]"), NO("[\"\\u0x41\"]"), NO("[\"\\u004g\"]"), NO("[\"\\u004G\"]"),
-	NO("[\"\\u00@0\"]"), NO("[\"\\u00`0\"]"), NO("[\"\\'\"]"), NO("[\"\\0\"]"), NO("[\"\x1f\"]"),
+	NO("[\"\\u00@0\"]"), NO("[\"\\u00`0\"]"), NO("[\"\\'\"]"), NO("[\"\\0\"]"),
+	NO("[\"\x1f\"]"),
 	NO("[\"\\v\"]"), NO("[\"\\N\"]"), NO("[\"\\e\"]"), NO("\"a\"b\""),
 	/* structure */
-	NO("<.>"), NO("[<null>]"), NO("[1]x"), NO("[1]]"), NO("[\"asd]"), NO("a\xc3\xa5"), NO("[True]"),
-	NO("1]"), NO("{\"x\": true,"), NO("[][]"), NO("]"), NO("\xef\xbb{}"), NO("\xe5"), NO("["), NO(""),
+	NO("<.>"), NO("[<null>]"), NO("[1]x"), NO("[1]]"), NO("[\"asd]"), NO("a\xc3\xa5"),
+	NO("[True]"),
+	NO("1]"), NO("{\"x\": true,"), NO("[][]"), NO("]"), NO("\xef\xbb{}"), NO("\xe5"), NO("["),
+	NO(""),
 	NO("[\0]"), NO("2@"), NO("{}}"), NO("{\"\":"), NO("{\"a\":/*comment*/\"b\"}"),
 	NO("{\"a\": true} \"x\""), NO("['"), NO("[{"), NO("[\"a"), NO("[\"a\""), NO("{]"), NO("{,"),
-	NO("{"), NO("{["), NO("{\"a"), NO("{'a'"), NO("[\"\\{[\"\\{[\"\\{[\"\\{"), NO("\xe9"), NO("*"),
+	NO("{"), NO("{["), NO("{\"a"), NO("{'a'"), NO("[\"\\{[\"\\{[\"\\{[\"\\{"), NO("\xe9"),
+	NO("*"),
 	NO("{\"a\":\"b\"}#{}"), NO("[\xe2\x81\xa0]"), NO("[\\u000A\"\"]"), NO("[1"),
 	NO("[ false, nul"), NO("[ true, fals"), NO("[ false, tru"), NO("{\"asd\":\"asd\""),
 	NO("\xc3\xa5"), UTF("\xef\xbb\xbf"), NO("[\f]"), NO(" "), NO("\0"), NO("{}\0"), NO("{} {}"),
-	NO("{}{}"), NO("{},"), NO(",{}"), NO(":"), NO("}"), NO("nulll"), NO("nul"), NO("n"), NO("t"),
+	NO("{}{}"), NO("{},"), NO(",{}"), NO(":"), NO("}"), NO("nulll"), NO("nul"), NO("n"),
+	NO("t"),
 	NO("f"), NO("TRUE"), NO("None"), NO("undefined"), NO("-"), NO("1."), NO("\xc2\xa0{}"),
 	NO("{}\xc2\xa0"), NO("\v{}"), NO("{}\x1a"), NO("//\n{}"), NO("#\n{}"), NO("({})"),
 	NO(")]}',\n{}"), NO("{\"a\":tru}"), NO("{\"a\":nul}"), NO("{\"a\":falsee}"),
@@ -129,7 +144,8 @@ static const struct json_case json_open_cases[] = {
 	UTF("[\"\\uDADA\"]"), UTF("[\"\\uD888\\u1234\"]"), UTF("[\"\\uD800\\n\"]"),
 	UTF("[\"\\uDd1ea\"]"), UTF("[\"\\uD800\\uD800\\n\"]"), UTF("[\"\\ud800\"]"),
 	UTF("[\"\\ud800abc\"]"), UTF("[\"\xff\"]"), UTF("[\"\\uDd1e\\uD834\"]"), UTF("[\"\xe9\"]"),
-	UTF("[\"\\uDFAA\"]"), UTF("[\"\x81\"]"), UTF("[\"\xf4\xbf\xbf\xbf\"]"), UTF("[\"\xc0\xaf\"]"),
+	UTF("[\"\\uDFAA\"]"), UTF("[\"\x81\"]"), UTF("[\"\xf4\xbf\xbf\xbf\"]"),
+	UTF("[\"\xc0\xaf\"]"),
 	UTF("[\"\xfc\x83\xbf\xbf\xbf\xbf\"]"), UTF("[\"\xfc\x80\x80\x80\x80\x80\"]"),
 	UTF("[\"\xe0\xff\"]"), UTF("[\"\xe6\x97\xa5\xd1\x88\xfa\"]"), UTF("[\"\xed\xa0\x80\"]"),
 	UTF("{\"\\uDFAA\":0}"), UTF("\xef\xbb\xbf{}"), NO("\xff\xfe[\0\"\0\xe9\0\"\0]\0"),

@@ -1,4 +1,7 @@
-/* tests/unit/test-frame.c - messages come out as they went in, however the bytes arrive, and nothing stays behind. */
+/*
+ * tests/unit/test-frame.c - messages come out as they went in, however the bytes arrive, and
+ * nothing stays behind.
+ */
 #include "protocol/frame.h"
 
 #include <errno.h>
@@ -103,7 +106,8 @@ START_TEST(any_stream_in_any_pieces_gives_the_same_messages)
 					continue;
 				}
 				UNIT_CHECK(message.n == strlen(stream + given) &&
-						   memcmp(message.p, stream + given, message.n) == 0,
+						   memcmp(message.p, stream + given, message.n) ==
+							   0,
 					   "message at %zu", given);
 				given += message.n + 1;
 				if (unit_random(&random) % 4 == 0)

@@ -1,4 +1,7 @@
-/* tests/unit/test-json.c - the judge held against a table and against a naive one; the walk and the writer. */
+/*
+ * tests/unit/test-json.c - the judge held against a table and against a naive one; the walk and the
+ * writer.
+ */
 #include "protocol/json.h"
 
 #include <errno.h>
@@ -62,7 +65,8 @@ START_TEST(a_value_is_judged_alike_wherever_it_stands)
 		struct span alone = json_good[i].text;
 		enum json_error expected = json_good[i].expected == JSON_NOT_OBJECT ?
 						   JSON_OK : json_good[i].expected;
-		int n = snprintf(text, sizeof(text), "{\"\xc3\xa4\":[%.*s]}", (int)alone.n, alone.p);
+		int n = snprintf(text, sizeof(text), "{\"\xc3\xa4\":[%.*s]}", (int)alone.n,
+				 alone.p);
 
 		ck_assert_msg(judge((struct span){ text, (size_t)n }) == expected, "%s", text);
 	}
@@ -73,16 +77,17 @@ START_TEST(a_value_is_judged_alike_wherever_it_stands)
 
 		memcpy(at, alone.p, alone.n);
 		memcpy(at + alone.n, "}", 1);
-		ck_assert_msg(judge((struct span){ text, 6 + alone.n }) != JSON_OK || nothing, "%.*s",
-			      (int)(6 + alone.n), text);
+		ck_assert_msg(judge((struct span){ text, 6 + alone.n }) != JSON_OK || nothing,
+			      "%.*s", (int)(6 + alone.n), text);
 	}
 }
 END_TEST
 
 START_TEST(every_shorter_start_of_a_text_is_refused)
 {
-	static const char text[] = "{\"method\":\"io.jeton.Agent.Verify\",\"parameters\":{\"token\":\"\\ud834"
-				   "\\udd1e\xf0\x9d\x84\x9e\xe2\x82\xac\",\"n\":[-1.5e+3,true,false,null,{}]}}";
+	static const char text[] =
+		"{\"method\":\"io.jeton.Agent.Verify\",\"parameters\":{\"token\":\"\\ud834"
+		"\\udd1e\xf0\x9d\x84\x9e\xe2\x82\xac\",\"n\":[-1.5e+3,true,false,null,{}]}}";
 
 	ck_assert_int_eq(judge(SPAN_NONE), JSON_NOT_JSON);
 	for (size_t n = 0; n < sizeof(text) - 1; n++)
@@ -215,7 +220,8 @@ START_TEST(all_short_texts_are_judged_as_by_the_grammar)
 				text[i] = alphabet[rest % base];
 			good = naive_judge(text);
 			taken += good;
-			UNIT_CHECK((json_check(span_of(text), &scratch) == JSON_OK) == good, "%s", text);
+			UNIT_CHECK((json_check(span_of(text), &scratch) == JSON_OK) == good, "%s",
+				   text);
 		}
 	}
 	ck_assert_uint_gt(taken, 30);
@@ -322,7 +328,8 @@ START_TEST(every_character_is_read_raw_and_escaped)
 			sprintf(escape, "\\u%04x\\u%04X", 0xd800 + ((code - 0x10000) >> 10),
 				0xdc00 + (code & 0x3ff));
 		whole.n = (size_t)sprintf(text, "{\"k\":\"%s-\"}", escape);
-		UNIT_CHECK(json_check(whole, &scratch) == (surrogate ? JSON_BAD_UTF8 : JSON_OK), "%x", code);
+		UNIT_CHECK(json_check(whole, &scratch) == (surrogate ? JSON_BAD_UTF8 : JSON_OK),
+			   "%x", code);
 		if (!surrogate) {
 			found = only_text(whole, decoded, n + 1);
 			UNIT_CHECK(found.n == n + 1 && memcmp(found.p, raw, n) == 0, "%x", code);
@@ -330,7 +337,8 @@ START_TEST(every_character_is_read_raw_and_escaped)
 		if (code < 0x20 || code == '"' || code == '\\')
 			continue;
 		whole.n = (size_t)sprintf(text, "{\"k\":\"%.*s-\"}", (int)n, raw);
-		UNIT_CHECK(json_check(whole, &scratch) == (surrogate ? JSON_BAD_UTF8 : JSON_OK), "%x", code);
+		UNIT_CHECK(json_check(whole, &scratch) == (surrogate ? JSON_BAD_UTF8 : JSON_OK),
+			   "%x", code);
 	}
 }
 END_TEST
@@ -343,7 +351,8 @@ START_TEST(every_pair_of_surrogates_the_wrong_way_is_refused)
 			char text[32];
 
 			sprintf(text, "{\"\\u%x\\u%x\":0}", high, low);
-			UNIT_CHECK((json_check(span_of(text), &scratch) == JSON_OK) == good, "%s", text);
+			UNIT_CHECK((json_check(span_of(text), &scratch) == JSON_OK) == good, "%s",
+				   text);
 		}
 }
 END_TEST
@@ -354,8 +363,9 @@ START_TEST(a_byte_is_judged_alike_wherever_it_stands_in_a_string)
 		for (size_t at = 0; at < 40; at++) {
 			char text[64] = "{\"k\":\"0123456789012345678901234567890123456789\"}";
 			struct span whole = { text, strlen(text) };
-			enum json_error expected = c < 0x20 || c == '\\' || c == '"' ? JSON_NOT_JSON :
-						   c < 0x80 ? JSON_OK : JSON_BAD_UTF8;
+			enum json_error expected = c < 0x20 || c == '\\' || c == '"' ? JSON_NOT_JSON
+						   : c < 0x80			     ? JSON_OK
+							      : JSON_BAD_UTF8;
 
 			text[6 + at] = (char)c;
 			if (c == '"' && at == 39)
@@ -414,7 +424,10 @@ static const char *const key_shapes[][2] = {
 	{ "\\n", "\\t" },
 };
 
-/* An object of n keys, of which number `again` stands for number `first` once more, perhaps spelt otherwise. */
+/*
+ * An object of n keys, of which number `again` stands for number `first` once more, perhaps spelt
+ * otherwise.
+ */
 static enum json_error with_keys(size_t shape, unsigned n, unsigned first, unsigned again)
 {
 	static char text[JSON_TEXT_MAX];
@@ -463,13 +476,16 @@ START_TEST(a_key_is_the_same_however_it_is_spelt)
 {
 	static const char *const same[] = {
 		"{\"name\":1,\"na\\u006de\":2}", "{\"\\u006e\\u0061\\u006D\\u0065\":1,\"name\":2}",
-		"{\"/\":1,\"\\/\":2}", "{\"\\n\":1,\"\\u000a\":2}", "{\"\xc3\xa9\":1,\"\\u00e9\":2}",
-		"{\"\\ud834\\udd1e\":1,\"\xf0\x9d\x84\x9e\":2}", "{\"\":1,\"\":2}", "{\"\\\\\":1,\"\\u005c\":2}",
+		"{\"/\":1,\"\\/\":2}", "{\"\\n\":1,\"\\u000a\":2}",
+		"{\"\xc3\xa9\":1,\"\\u00e9\":2}",
+		"{\"\\ud834\\udd1e\":1,\"\xf0\x9d\x84\x9e\":2}", "{\"\":1,\"\":2}",
+		"{\"\\\\\":1,\"\\u005c\":2}",
 		"{\"a\":{\"b\":1,\"b\":1}}", "{\"a\":[{\"b\":1,\"c\":{},\"b\":1}]}",
 		"{\"a\":1,\"b\":{\"a\":2},\"a\":3}", "{\"ab\xc3\xa9ghijk\":1,\"ab\\u00e9ghijk\":2}",
 	};
 	static const char *const other[] = {
-		"{\"name\":1,\"Name\":2}", "{\"a\":1,\"aa\":2,\"aaa\":3,\"aaaa\":4,\"aaaaa\":5,\"aaaaaa\":6}",
+		"{\"name\":1,\"Name\":2}",
+		"{\"a\":1,\"aa\":2,\"aaa\":3,\"aaaa\":4,\"aaaaa\":5,\"aaaaaa\":6}",
 		"{\"a\":{\"a\":{\"a\":1}}}", "{\"a\":[{\"a\":1},{\"a\":1}],\"b\":{\"a\":1}}",
 		"{\"abcde1\":1,\"abcde2\":2}", "{\"\\\\n\":1,\"\\n\":2,\"n\":3}",
 		"{\"\xc3\xa9\":1,\"e\xcc\x81\":2}", "{\"a\\u0001\":1,\"a\":2}",
@@ -514,8 +530,9 @@ END_TEST
 
 START_TEST(a_walk_gives_what_is_there)
 {
-	struct span text = SPAN(" { \"a\" : [ 1 , \"]}\\\"\" , { \"b\" : [ ] } , [ [ ] ] ] ,\n\"c\":true,"
-				"\"d\\u0065\":null,\"f\":false,\"g\":-1.5e3 ,\"h\":{},\"i\":\"\"} ");
+	struct span text =
+		SPAN(" { \"a\" : [ 1 , \"]}\\\"\" , { \"b\" : [ ] } , [ [ ] ] ] ,\n\"c\":true,"
+		     "\"d\\u0065\":null,\"f\":false,\"g\":-1.5e3 ,\"h\":{},\"i\":\"\"} ");
 	static const struct {
 		const char *key, *raw;
 		enum json_type type;
@@ -600,11 +617,13 @@ START_TEST(a_number_is_an_integer_of_64_bits_or_none)
 		int result;
 		int64_t value;
 	} numbers[] = {
-		{ "0", 0, 0 }, { "1", 0, 1 }, { "-1", 0, -1 }, { "1234567890123", 0, 1234567890123 },
+		{ "0", 0, 0 }, { "1", 0, 1 }, { "-1", 0, -1 },
+		{ "1234567890123", 0, 1234567890123 },
 		{ "9223372036854775807", 0, INT64_MAX }, { "-9223372036854775808", 0, INT64_MIN },
 		{ "9223372036854775808", -ERANGE, 0 }, { "-9223372036854775809", -ERANGE, 0 },
 		{ "18446744073709551616", -ERANGE, 0 }, { "99999999999999999999", -ERANGE, 0 },
-		{ "-18446744073709551615", -ERANGE, 0 }, { "-0", -EINVAL, 0 }, { "1.0", -EINVAL, 0 },
+		{ "-18446744073709551615", -ERANGE, 0 }, { "-0", -EINVAL, 0 },
+		{ "1.0", -EINVAL, 0 },
 		{ "1e2", -EINVAL, 0 }, { "1E2", -EINVAL, 0 }, { "0.0", -EINVAL, 0 },
 		{ "-0.0", -EINVAL, 0 }, { "1e999", -EINVAL, 0 }, { "0e0", -EINVAL, 0 },
 		{ "99999999999999999999.5", -EINVAL, 0 }, { "100000000000000000000e1", -EINVAL, 0 },
@@ -649,17 +668,19 @@ static void write_all(struct json_writer *w)
 	json_key(w, "empty");
 	json_put_string_or_null(w, SPAN(""));
 	json_key(w, "text");
-	json_put_string(w, SPAN("a\"b\\c/\n\t\r\b\f\x01\x1f\x7f\xc3\xa9\xf0\x9d\x84\x9e long enough for words"));
+	json_put_string(w, SPAN("a\"b\\c/\n\t\r\b\f\x01\x1f\x7f\xc3\xa9\xf0\x9d\x84\x9e long "
+				"enough for words"));
 	json_key(w, "null");
 	json_put_null(w);
 	json_close(w, '}');
 	json_put_raw(w, (struct span){ "", 1 });
 }
 
-static const char all_written[] =
-	"{\"list\":[-9223372036854775808,0,9223372036854775807,{},[],{\"raw\":1}],\"yes\":true,\"no\":false,"
-	"\"none\":null,\"empty\":\"\",\"text\":\"a\\\"b\\\\c/\\n\\t\\r\\b\\f\\u0001\\u001f\x7f\xc3\xa9"
-	"\xf0\x9d\x84\x9e long enough for words\",\"null\":null}";
+static const char all_written[] = "{\"list\":[-9223372036854775808,0,9223372036854775807,{},[],{"
+				  "\"raw\":1}],\"yes\":true,\"no\":false,"
+				  "\"none\":null,\"empty\":\"\",\"text\":\"a\\\"b\\\\c/"
+				  "\\n\\t\\r\\b\\f\\u0001\\u001f\x7f\xc3\xa9"
+				  "\xf0\x9d\x84\x9e long enough for words\",\"null\":null}";
 
 START_TEST(what_is_written_is_json_with_commas_where_they_belong)
 {
@@ -718,7 +739,8 @@ START_TEST(every_text_comes_back_as_it_was_written)
 		json_key(&w, "k");
 		json_put_string(&w, (struct span){ text, n });
 		json_close(&w, '}');
-		UNIT_CHECK(!w.overflow && judge((struct span){ buf, w.n }) == JSON_OK, "%.*s", (int)w.n, buf);
+		UNIT_CHECK(!w.overflow && judge((struct span){ buf, w.n }) == JSON_OK, "%.*s",
+			   (int)w.n, buf);
 		found = only_text((struct span){ buf, w.n }, decoded, sizeof(decoded));
 		UNIT_CHECK(span_equal(found, (struct span){ text, n }), "%.*s", (int)w.n, buf);
 	}
@@ -732,10 +754,11 @@ START_TEST(every_error_has_a_text)
 }
 END_TEST
 
-UNIT_MAIN("json", what_is_json_is_taken_but_for_what_is_refused_on_purpose, what_is_no_json_is_refused,
-	  what_is_left_open_is_decided, a_value_is_judged_alike_wherever_it_stands,
-	  every_shorter_start_of_a_text_is_refused, all_short_texts_are_judged_as_by_the_grammar,
-	  changed_texts_are_judged_as_by_the_grammar, every_character_is_read_raw_and_escaped,
+UNIT_MAIN("json", what_is_json_is_taken_but_for_what_is_refused_on_purpose,
+	  what_is_no_json_is_refused, what_is_left_open_is_decided,
+	  a_value_is_judged_alike_wherever_it_stands, every_shorter_start_of_a_text_is_refused,
+	  all_short_texts_are_judged_as_by_the_grammar, changed_texts_are_judged_as_by_the_grammar,
+	  every_character_is_read_raw_and_escaped,
 	  every_pair_of_surrogates_the_wrong_way_is_refused,
 	  a_byte_is_judged_alike_wherever_it_stands_in_a_string, nesting_ends_at_sixteen,
 	  a_key_twice_is_found_among_few_and_many, a_key_is_the_same_however_it_is_spelt,

@@ -1,4 +1,7 @@
-/* tests/unit/test-parse.c - numbers, sizes, words for yes and no, UTF-8; and whole reads and writes. */
+/*
+ * tests/unit/test-parse.c - numbers, sizes, words for yes and no, UTF-8; and whole reads and
+ * writes.
+ */
 #include "protocol/base/parse.h"
 
 #include <errno.h>
@@ -11,8 +14,8 @@
 
 START_TEST(a_number_is_digits_and_no_more_than_asked)
 {
-	static const char *const bad[] = { "",	 "-1", "+1", " 1", "1 ", "01", "00", "1.0", "0x1", "1e3",
-					   "a",	 "-",  "1_0", "\xd9\xa1", "1\n" };
+	static const char *const bad[] = { "",	  "-1",	 "+1", " 1", "1 ",  "01",	"00", "1.0",
+					   "0x1", "1e3", "a",  "-",  "1_0", "\xd9\xa1", "1\n" };
 	char text[32];
 	uint64_t n = 7, random = 1;
 
@@ -29,7 +32,8 @@ START_TEST(a_number_is_digits_and_no_more_than_asked)
 
 		sprintf(text, "%lu", value);
 		UNIT_CHECK(parse_u64(span_of(text), value, &n) == 0 && n == value, "%s", text);
-		UNIT_CHECK(value == 0 || parse_u64(span_of(text), value - 1, &n) == -ERANGE, "%s", text);
+		UNIT_CHECK(value == 0 || parse_u64(span_of(text), value - 1, &n) == -ERANGE, "%s",
+			   text);
 	}
 	ck_assert_int_eq(parse_u64(SPAN("18446744073709551615"), UINT64_MAX, &n), 0);
 	ck_assert_uint_eq(n, UINT64_MAX);
@@ -52,8 +56,10 @@ START_TEST(a_size_is_a_number_with_a_unit_of_1024s)
 		{ "18446744073709551615", 0, UINT64_MAX }, { "007", 0, 7 }, { "16E", -ERANGE, 0 },
 		{ "18446744073709551616", -ERANGE, 0 }, { "18446744073709551615K", -ERANGE, 0 },
 		{ "18446744073709551615E", -ERANGE, 0 }, { "", -EINVAL, 0 }, { "K", -EINVAL, 0 },
-		{ "1k", -EINVAL, 0 }, { "-1", -EINVAL, 0 }, { "+1", -EINVAL, 0 }, { "1KB", -EINVAL, 0 },
-		{ "1K 1", -EINVAL, 0 }, { "1.", -EINVAL, 0 }, { ".", -EINVAL, 0 }, { "1..5", -EINVAL, 0 },
+		{ "1k", -EINVAL, 0 }, { "-1", -EINVAL, 0 }, { "+1", -EINVAL, 0 },
+		{ "1KB", -EINVAL, 0 },
+		{ "1K 1", -EINVAL, 0 }, { "1.", -EINVAL, 0 }, { ".", -EINVAL, 0 },
+		{ "1..5", -EINVAL, 0 },
 		{ "1.5.5", -EINVAL, 0 }, { " 1", -EINVAL, 0 }, { "infinity", -EINVAL, 0 },
 		{ "0x10", -EINVAL, 0 }, { "1K ", -EINVAL, 0 }, { "50%", -EINVAL, 0 },
 	};
@@ -61,7 +67,8 @@ START_TEST(a_size_is_a_number_with_a_unit_of_1024s)
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		uint64_t bytes = 0;
 
-		ck_assert_msg(parse_size(sizes[i].text, &bytes) == sizes[i].result, "%s", sizes[i].text);
+		ck_assert_msg(parse_size(sizes[i].text, &bytes) == sizes[i].result, "%s",
+			      sizes[i].text);
 		ck_assert_msg(bytes == sizes[i].bytes, "%s: %lu", sizes[i].text, bytes);
 	}
 }
@@ -87,9 +94,12 @@ static size_t well_formed(const unsigned char *p)
 {
 	static const unsigned char rows[][6] = {
 		/* first byte from, to; second from, to; length */
-		{ 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+		{ 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+		{ 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+		{ 0xf4, 0xf4, 0x80, 0x8f, 4 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -111,7 +121,8 @@ START_TEST(utf8_is_what_the_standards_table_says)
 
 	for (int first = 0; first < 256; first++)
 		for (int second = 0; second < 256; second++)
-			for (size_t rest = 0; rest < ARRAY_SIZE(edges) * ARRAY_SIZE(edges); rest++) {
+			for (size_t rest = 0; rest < ARRAY_SIZE(edges) * ARRAY_SIZE(edges);
+			     rest++) {
 				unsigned char p[] = { (unsigned char)first, (unsigned char)second,
 						      edges[rest / ARRAY_SIZE(edges)],
 						      edges[rest % ARRAY_SIZE(edges)] };
@@ -119,11 +130,13 @@ START_TEST(utf8_is_what_the_standards_table_says)
 				uint32_t code;
 
 				for (size_t size = 0; size <= sizeof(p); size++)
-					UNIT_CHECK(utf8_decode((struct span){ (char *)p, size }, &code) ==
-							   (n <= size ? n : 0),
-						   "%x %x %x %x of %zu", p[0], p[1], p[2], p[3], size);
+					UNIT_CHECK(utf8_decode((struct span){ (char *)p, size },
+							       &code) == (n <= size ? n : 0),
+						   "%x %x %x %x of %zu", p[0], p[1], p[2], p[3],
+						   size);
 				if (n)
-					UNIT_CHECK(utf8_valid((struct span){ (char *)p, n }), "%x", p[0]);
+					UNIT_CHECK(utf8_valid((struct span){ (char *)p, n }), "%x",
+						   p[0]);
 			}
 }
 END_TEST
@@ -143,10 +156,12 @@ END_TEST
 
 START_TEST(a_clean_name_has_nothing_that_deceives_on_a_terminal)
 {
-	static const char *const clean[] = { "ci", "Pr\xc3\xbcgel 1", "\xe2\x82\xac", "\xf0\x9f\x91\xbe",
-					     "a b", "~", "\xc2\xa0" };
+	static const char *const clean[] = {
+		"ci", "Pr\xc3\xbcgel 1", "\xe2\x82\xac", "\xf0\x9f\x91\xbe", "a b", "~", "\xc2\xa0"
+	};
 	static const char *const unclean[] = {
-		"a\nb", "\x1b[31m", "\x7f", "\t", "\xc2\x85", "\xc2\x9b", "\xe2\x80\xa8", "\xe2\x80\xa9",
+		"a\nb", "\x1b[31m", "\x7f", "\t", "\xc2\x85", "\xc2\x9b", "\xe2\x80\xa8",
+		"\xe2\x80\xa9",
 		"\xe2\x80\xaa", "\xe2\x80\xae", "\xe2\x81\xa6", "\xe2\x81\xa9", "\xe2\x80\x8e",
 		"\xe2\x80\x8f", "\xd8\x9c", "a\xff", "\xed\xa0\x80", "\xc0\xaf",
 	};
@@ -193,7 +208,7 @@ START_TEST(reads_and_writes_are_whole)
 }
 END_TEST
 
-UNIT_MAIN("parse", a_number_is_digits_and_no_more_than_asked, a_size_is_a_number_with_a_unit_of_1024s,
-	  yes_and_no_are_certain_words, utf8_is_what_the_standards_table_says,
-	  a_text_is_valid_only_as_a_whole, a_clean_name_has_nothing_that_deceives_on_a_terminal,
-	  reads_and_writes_are_whole)
+UNIT_MAIN("parse", a_number_is_digits_and_no_more_than_asked,
+	  a_size_is_a_number_with_a_unit_of_1024s, yes_and_no_are_certain_words,
+	  utf8_is_what_the_standards_table_says, a_text_is_valid_only_as_a_whole,
+	  a_clean_name_has_nothing_that_deceives_on_a_terminal, reads_and_writes_are_whole)

@@ -7,12 +7,16 @@
 
 START_TEST(a_scope_is_names_and_an_action)
 {
-	static const char *const plain[] = { "a:b", "acme/risk:read", "A.b_c-9/..:-", "a/b/c/d/e:x" };
-	static const char *const starred[] = { "*:a", "**:a", "a/*:b", "a/**:b", "*/**:*", "*/*/a:*" };
+	static const char *const plain[] = { "a:b", "acme/risk:read", "A.b_c-9/..:-",
+					     "a/b/c/d/e:x" };
+	static const char *const starred[] = {
+		"*:a", "**:a", "a/*:b", "a/**:b", "*/**:*", "*/*/a:*"
+	};
 	static const char *const neither[] = {
 		"",	   ":",	      "a",	  "a:",	     ":a",	"a:b:c",    "/a:b",  "a/:b",
 		"a//b:c",  "a/b",     "a:b/c",	  "a:**",    "**/a:b",	"a/**/b:c", "a*:b",  "*a:b",
-		"***:a",   "a/***:b", "a:*b",	  "a b:c",   "a:b ",	" a:b",	    "a:b\n", "\xc3\xa9:a",
+		"***:a",   "a/***:b", "a:*b",	  "a b:c",   "a:b ",	" a:b",	    "a:b\n",
+		"\xc3\xa9:a",
 		"a/**/**:b", "**/**:a", "a,b:c",  "a/b*/c:d", "/:a",	"//:a",	    "/**:a", "a?:b",
 	};
 
@@ -48,9 +52,10 @@ START_TEST(a_name_is_of_certain_characters_alone)
 {
 	for (int c = 0; c < 256; c++) {
 		char text = (char)c;
-		bool good = c && strchr("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-					"._-",
-					c);
+		bool good =
+			c && strchr("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				    "._-",
+				    c);
 
 		ck_assert_int_eq(scope_name_is_valid((struct span){ &text, 1 }), good);
 	}
@@ -59,8 +64,8 @@ START_TEST(a_name_is_of_certain_characters_alone)
 END_TEST
 
 /*
- * Enumeration. Names are taken to be without end; of three, of which patterns use two, the third stands
- * for all that are not written. Paths go one beyond the longest pattern.
+ * Enumeration. Names are taken to be without end; of three, of which patterns use two, the third
+ * stands for all that are not written. Paths go one beyond the longest pattern.
  */
 enum { NAMES = 3, WRITTEN = 2, PATTERN_LEN = 3, PLAIN_LEN = PATTERN_LEN + 2, TEXT = 24 };
 
@@ -69,7 +74,10 @@ struct texts {
 	size_t n;
 };
 
-/* All scopes of paths of up to `longest` parts, from these parts and actions, with each of the tails. */
+/*
+ * All scopes of paths of up to `longest` parts, from these parts and actions, with each of the
+ * tails.
+ */
 static struct texts all_texts(const char *const parts[], size_t n_parts, size_t longest,
 			      const char *const actions[], size_t n_actions, bool tails)
 {
@@ -147,9 +155,10 @@ START_TEST(a_pattern_matches_what_it_is_written_to_match)
 
 	for (size_t i = 0; i < pattern.n; i++)
 		for (size_t j = 0; j < plain.n; j++)
-			UNIT_CHECK(scope_matches(span_of(pattern.text[i]), span_of(plain.text[j])) ==
-					      naive_match(pattern.text[i], plain.text[j]),
-				      "%s %s", pattern.text[i], plain.text[j]);
+			UNIT_CHECK(scope_matches(span_of(pattern.text[i]),
+						 span_of(plain.text[j])) ==
+					   naive_match(pattern.text[i], plain.text[j]),
+				   "%s %s", pattern.text[i], plain.text[j]);
 	free(pattern.text);
 	free(plain.text);
 }
@@ -204,7 +213,8 @@ START_TEST(within_is_what_enumeration_says_of_one_of_two_and_of_many)
 		is = is_subset(sets.bits[inner], join);
 		yes += is;
 		UNIT_CHECK(scope_is_within(span_of(pattern.text[inner]), outer, n) == is,
-			      "%s within %zu, the first %s: %d", pattern.text[inner], n, outer[0].p, is);
+			      "%s within %zu, the first %s: %d", pattern.text[inner], n, outer[0].p,
+			is);
 	}
 	ck_assert_uint_gt(yes, 10000);
 	for (size_t i = 0; i < pattern.n; i++)
@@ -229,16 +239,19 @@ START_TEST(a_cut_stands_for_exactly_what_both_stand_for)
 	for (size_t i = 0; i < pattern.n; i++)
 		for (size_t j = 0; j < pattern.n; j++) {
 			char cut[SCOPE_MAX];
-			size_t n = scope_cut(span_of(pattern.text[i]), span_of(pattern.text[j]), cut);
+			size_t n =
+				scope_cut(span_of(pattern.text[i]), span_of(pattern.text[j]), cut);
 			struct span found = { cut, n };
 
 			UNIT_CHECK(n == 0 || scope_is_pattern(found), "%.*s", (int)n, cut);
 			for (size_t k = 0; k < plain.n; k++) {
-				bool both = (sets.bits[i][k / 64] & sets.bits[j][k / 64]) >> k % 64 & 1;
+				bool both =
+					(sets.bits[i][k / 64] & sets.bits[j][k / 64]) >> k % 64 & 1;
 
-				UNIT_CHECK((n && scope_matches(found, span_of(plain.text[k]))) == both,
-					      "%s cut by %s: %.*s, but %s", pattern.text[i],
-					      pattern.text[j], (int)n, cut, plain.text[k]);
+				UNIT_CHECK((n && scope_matches(found, span_of(plain.text[k]))) ==
+						   both,
+					   "%s cut by %s: %.*s, but %s", pattern.text[i],
+					   pattern.text[j], (int)n, cut, plain.text[k]);
 			}
 		}
 	free(sets.bits);

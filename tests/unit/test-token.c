@@ -1,4 +1,7 @@
-/* tests/unit/test-token.c - the form of a token, held against plain long division and bitwise CRC-32. */
+/*
+ * tests/unit/test-token.c - the form of a token, held against plain long division and bitwise
+ * CRC-32.
+ */
 #include "protocol/token.h"
 
 #include <stdio.h>
@@ -91,8 +94,10 @@ START_TEST(an_id_over_64_bits_or_of_other_form_is_refused)
 {
 	static const char *const bad[] = {
 		"LygHa16AHYG", "LygHa16AHZ0", "M0000000000", "zzzzzzzzzzz", "LygHa16AHY",  "",
-		"LygHa16AHYF0", "0000000000-", "-0000000000", " 0000000001", "0000000001 ", "000000 0001",
-		"000000000_1", "\xef\xbc\x91" "00000000", "0000000000/", "0000000000:", "0000000000@",
+		"LygHa16AHYF0", "0000000000-", "-0000000000", " 0000000001", "0000000001 ",
+		"000000 0001",
+		"000000000_1", "\xef\xbc\x91" "00000000", "0000000000/", "0000000000:",
+		"0000000000@",
 		"0000000000[", "0000000000`", "0000000000{", "/0000000000", "\x80" "0000000000",
 	};
 	uint64_t id = 7;
@@ -129,9 +134,10 @@ START_TEST(a_token_is_made_as_the_contract_says_and_read_back)
 		expected[17] = '_';
 		naive_base62(secret, TOKEN_RANDOM_LEN, expected + 18, TOKEN_SECRET_LEN);
 		mend(expected);
-		UNIT_CHECK(memcmp(text, expected, TOKEN_LEN) == 0, "%.67s, not %.67s", text, expected);
-		UNIT_CHECK(token_read((struct span){ text, TOKEN_LEN }, &back, &read) && back == id &&
-				   read.p == text + 18 && read.n == TOKEN_SECRET_LEN,
+		UNIT_CHECK(memcmp(text, expected, TOKEN_LEN) == 0, "%.67s, not %.67s", text,
+			   expected);
+		UNIT_CHECK(token_read((struct span){ text, TOKEN_LEN }, &back, &read) &&
+				   back == id && read.p == text + 18 && read.n == TOKEN_SECRET_LEN,
 			   "%.67s", text);
 	}
 }
@@ -279,7 +285,8 @@ START_TEST(tokens_are_found_where_no_word_character_is_next_to_them)
 		{ "Bearer ", "\r", 1 }, { "jeton_", "", 0 },	{ "x", "", 0 },
 		{ "", "x", 0 },	       { "_", "", 0 },		{ "", "_", 0 },
 		{ "0", "", 0 },	       { "", "9", 0 },		{ "\xc3\xa9", "\xc3\xa9", 1 },
-		{ "-", "-", 1 },       { "jeton_ ", " jeton_", 1 }, { "jeton_jeton_jeton_ ", "", 1 },
+		{ "-", "-", 1 },       { "jeton_ ", " jeton_", 1 },
+		{ "jeton_jeton_jeton_ ", "", 1 },
 		{ ":", ".", 1 },       { "/", "@", 1 },		{ "[", "`", 1 },
 		{ "Z", "", 0 },	       { "", "a", 0 },		{ "{", "}", 1 },
 	};
@@ -291,7 +298,8 @@ START_TEST(tokens_are_found_where_no_word_character_is_next_to_them)
 		int n = snprintf(text, sizeof(text), "%s%.67s%s", places[i].before, token,
 				 places[i].after);
 
-		ck_assert_msg(count((struct span){ text, (size_t)n }) == places[i].found, "%s", text);
+		ck_assert_msg(count((struct span){ text, (size_t)n }) == places[i].found, "%s",
+			      text);
 	}
 	ck_assert_int_eq(count(SPAN("")), 0);
 	ck_assert_int_eq(count(SPAN("jeton_")), 0);

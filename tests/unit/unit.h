@@ -8,7 +8,10 @@
 #include "protocol/base/cleanup.h"
 #include "protocol/base/span.h"
 
-/* Runs the tests under the suite's name, as CK_RUN_CASE, CK_VERBOSITY and so on say. Gives main's result. */
+/*
+ * Runs the tests under the suite's name, as CK_RUN_CASE, CK_VERBOSITY and so on say. Gives main's
+ * result.
+ */
 static inline int unit_run(const char *name, const TTest *const tests[], size_t n)
 {
 	TCase *tcase = tcase_create(name);
@@ -37,7 +40,8 @@ static inline int unit_run(const char *name, const TTest *const tests[], size_t 
 	}
 
 /*
- * ck_assert_msg for long loops: Check notes each of its own asserts, held or not, with a system call.
+ * ck_assert_msg for long loops: Check notes each of its own asserts, held or not, with a system
+ * call.
  */
 #define UNIT_CHECK(held, ...)                                                                      \
 	do {                                                                                       \
