@@ -7,8 +7,10 @@
 #include "protocol/client-connect.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -165,6 +167,29 @@ static bool is_agent_user(uid_t uid)
 	       user.pw_uid == uid;
 }
 
+/*
+ * Whether this uid names one user. The overflow uid stands for all whom the caller's user namespace
+ * does not map, unless it maps everybody: then it is nobody's own.
+ */
+static bool is_one_user(uid_t uid)
+{
+	_cleanup_close_
+	int fd = -1;
+	unsigned long inside, outside, n;
+	char map[128];
+	ssize_t got;
+
+	if (uid != OVERFLOW_UID)
+		return true;
+	fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+	got = fd < 0 ? -1 : read(fd, map, sizeof(map) - 1);
+	if (got <= 0)
+		return false;
+	map[got] = '\0';
+	return sscanf(map, "%lu %lu %lu", &inside, &outside, &n) == 3 && inside == 0 &&
+	       outside == 0 && n == UINT32_MAX;
+}
+
 int client_agent_trusted(struct jeton *jeton)
 {
 	uid_t uid = OVERFLOW_UID;
@@ -176,7 +201,7 @@ int client_agent_trusted(struct jeton *jeton)
 			return r;
 		/* The look-up of a name costs more than all else, so it comes last. */
 		jeton->is_trusted =
-			uid != OVERFLOW_UID && (uid == 0 || uid == geteuid() || is_agent_user(uid));
+			(uid == 0 || uid == geteuid() || is_agent_user(uid)) && is_one_user(uid);
 		jeton->trust_known = true;
 	}
 	return jeton->is_trusted ? 0 : JETON_ERROR_UNTRUSTED_AGENT;
