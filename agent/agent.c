@@ -25,10 +25,7 @@ enum { STORE_LOCKED = 16 * 1024 }; /* at least what the store locks for its keys
 
 static const uint64_t STOP_US = 900 * 1000;
 
-/*
- * ---- memory
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int lock_scratch(struct agent *a)
 {
@@ -130,10 +127,7 @@ static int start_memory(struct agent *a)
 	return 0;
 }
 
-/*
- * ---- store
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- store ----------------------------------------------------------------------------------- */
 
 static int load_row(struct agent *a, uint32_t version, const uint8_t *record, size_t n,
 		    int (*load)(struct vault *v, const struct token_facts *facts, uint32_t version))
@@ -235,10 +229,7 @@ static int start_store(struct agent *a)
 	return r;
 }
 
-/*
- * ---- the loop
- * -------------------------------------------------------------------------------------------
- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info,
 			  void *userdata)

@@ -49,9 +49,7 @@ enum identity identify(struct request *req, struct span *ret_name)
 	return name_of(req->agent, req->connection->peer.uid, ret_name);
 }
 
-/*
- * ---- what an owner reaches ----------------------------------------------------------------------
- */
+/* ---- what an owner reaches ------------------------------------------------------------------- */
 
 struct kept_access {
 	uint64_t generation;
@@ -129,9 +127,7 @@ enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct 
 	return IDENTITY_KNOWN;
 }
 
-/*
- * ---- verifiers ----------------------------------------------------------------------------------
- */
+/* ---- verifiers ------------------------------------------------------------------------------- */
 
 struct span peer_label(struct connection *c)
 {

@@ -109,9 +109,7 @@ void change_done(struct agent *a)
 	a->names_source = sd_event_source_unref(a->names_source);
 }
 
-/*
- * ---- what a connection waits for ----------------------------------------------------------------
- */
+/* ---- what a connection waits for ------------------------------------------------------------- */
 
 static void reply_put(struct pending *p)
 {
@@ -238,9 +236,7 @@ void pending_cancel(struct pending *p)
 	pending_free(p);
 }
 
-/*
- * ---- changes ------------------------------------------------------------------------------------
- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 /* The reply waits in locked memory of its own, as it may carry a value. */
 static bool take_reply(struct request *req, struct pending *p)
@@ -385,9 +381,7 @@ int change_submit_own(struct agent *a, struct vault_change *change,
 	return 0;
 }
 
-/*
- * ---- waiting ------------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void on_waited(void *userdata, int r)
 {

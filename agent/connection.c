@@ -28,9 +28,7 @@ enum {
 
 enum next { GO_ON, WAIT, CLOSE };
 
-/*
- * ---- buffers ----------------------------------------------------------------------------------
- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static char *large_get(struct connection *c)
 {
@@ -150,9 +148,7 @@ static void rest_put(struct connection *c)
 	c->rest = NULL;
 }
 
-/*
- * ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* Bytes that the socket took, 0 where it is full, or a negative errno. */
 static ssize_t send_some(struct connection *c, const char *p, size_t n)
@@ -271,9 +267,7 @@ bool connection_out_is_full(const struct connection *c)
 	return c->agent->out.n >= STREAM_FLUSH;
 }
 
-/*
- * ---- receiving --------------------------------------------------------------------------------
- */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 /* Descriptors that nobody asked for: closed where closing them can keep nobody waiting. */
 static void drop_descriptors(struct msghdr *message)
@@ -343,9 +337,7 @@ static enum next receive(struct connection *c)
 	return GO_ON;
 }
 
-/*
- * ---- one step after the other -----------------------------------------------------------------
- */
+/* ---- one step after the other ---------------------------------------------------------------- */
 
 static enum next answer_message(struct connection *c, struct span message)
 {
@@ -539,9 +531,7 @@ void connection_stream_ready(struct connection *c)
 	run(c);
 }
 
-/*
- * ---- birth and end ----------------------------------------------------------------------------
- */
+/* ---- birth and end --------------------------------------------------------------------------- */
 
 struct client *client_get(struct agent *a, uid_t uid)
 {

@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,12 +18,16 @@
 #include "agent/connection.h"
 #include "protocol/base/fd.h"
 
-enum { ACCEPTS_AT_ONCE = 64 };
+enum {
+	ACCEPTS_AT_ONCE = 64,
+	SPARE_DESCRIPTORS = 16, /* for what calls need: who asks, what a policy says */
+};
 static const uint64_t PAUSE_US = 200 * 1000;
 
 struct listener {
 	struct agent *agent;
 	int fd;
+	int last;    /* descriptors from here on are kept for other things */
 	int reserve; /* given up to take a client in, and refuse it, when descriptors have run out */
 	bool made_here;
 	ino_t inode; /* of the socket made here */
@@ -29,10 +35,7 @@ struct listener {
 	sd_event_source *pause_timer;
 };
 
-/*
- * ---- clients
- * ------------------------------------------------------------------------------------------
- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 /* Nobody waits for what this says, so a full socket is as good as a read one. */
 static void refuse(int fd, const char *limit, uint64_t max)
@@ -118,26 +121,31 @@ static int on_pause_over(sd_event_source *source, uint64_t at_us, void *userdata
 	return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
 }
 
-/* Descriptors have run out: the client that waits is told, and the listener rests for a moment. */
-static void refuse_for_descriptors(struct listener *l)
+/* Descriptors have run out: the listener rests for a moment. */
+static void rest(struct listener *l)
 {
 	struct agent *a = l->agent;
-	int fd;
 
 	log_limited(&a->limit_full, agent_monotonic(a),
-		    "no descriptors are left for more clients: raise LimitNOFILE= (now %zu "
-		    "connections)",
+		    "no descriptors are left for more clients: raise LimitNOFILE= (%zu connections now)",
 		    a->n_connections);
-	if (l->reserve >= 0) {
-		close(l->reserve);
-		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0)
-			refuse(fd, "descriptors", a->n_connections);
-		l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	}
 	(void)sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
 	(void)sd_event_source_set_time_relative(l->pause_timer, PAUSE_US);
 	(void)sd_event_source_set_enabled(l->pause_timer, SD_EVENT_ONESHOT);
+}
+
+/* Not one is left, so the one that is kept for this lets the client in that waits, to be told. */
+static void refuse_with_reserve(struct listener *l)
+{
+	int fd;
+
+	if (l->reserve < 0)
+		return;
+	close(l->reserve);
+	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		refuse(fd, "descriptors", l->agent->n_connections);
+	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static int on_client(sd_event_source *source, int listen_fd, uint32_t events, void *userdata)
@@ -149,22 +157,24 @@ static int on_client(sd_event_source *source, int listen_fd, uint32_t events, vo
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0) {
+		if (fd >= 0 && fd < l->last) {
 			take_client(l->agent, fd);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			refuse_for_descriptors(l);
+		if (fd >= 0) {
+			refuse(fd, "descriptors", l->agent->n_connections);
+			rest(l);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			refuse_with_reserve(l);
+			rest(l);
+		}
 		/* All else is the trouble of one client, or nobody waits. */
 		break;
 	}
 	return 0;
 }
 
-/*
- * ---- the socket
- * -----------------------------------------------------------------------------------------
- */
+/* ---- the socket ------------------------------------------------------------------------------ */
 
 static int take_passed(struct listener *l, int n)
 {
@@ -285,6 +295,13 @@ static int watch(struct listener *l)
 	return sd_event_source_set_enabled(l->pause_timer, SD_EVENT_OFF);
 }
 
+static int descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
+}
+
 int listener_start(struct agent *a)
 {
 	struct listener *l = calloc(1, sizeof(*l));
@@ -295,6 +312,7 @@ int listener_start(struct agent *a)
 	a->listener = l;
 	l->agent = a;
 	l->fd = -1;
+	l->last = descriptor_limit() - SPARE_DESCRIPTORS;
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	n = sd_listen_fds(1);
 	if (n < 0) {

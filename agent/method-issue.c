@@ -113,9 +113,7 @@ static enum dispatched bring_in(struct request *req, struct token_facts *facts, 
 	return change_submit(req, change, NULL, 0);
 }
 
-/*
- * ---- Issue --------------------------------------------------------------------------------------
- */
+/* ---- Issue ----------------------------------------------------------------------------------- */
 
 /* Whose token it will be: IDENTITY_KNOWN, or as identify() has it. */
 static enum identity find_owner(struct request *req, const struct issue_call *call, uid_t *ret_uid,
@@ -201,9 +199,7 @@ enum dispatched method_issue(struct request *req)
 	return bring_in(req, &facts, REF_NONE);
 }
 
-/*
- * ---- Derive -------------------------------------------------------------------------------------
- */
+/* ---- Derive ---------------------------------------------------------------------------------- */
 
 /* The first scope that the parent does not reach now; p NULL: none. */
 static struct span beyond_parent(const struct issue_call *call, const struct token_facts *parent,

@@ -61,10 +61,7 @@ struct list {
 	char held[HELD_SIZE];
 };
 
-/*
- * ---- ended ones, a page at a time
- * -----------------------------------------------------------------
- */
+/* ---- ended ones, a page at a time ------------------------------------------------------------ */
 
 static void list_free(struct list *l)
 {
@@ -152,10 +149,7 @@ static int next_ended(struct list *l)
 	return r < 0 ? r : 1;
 }
 
-/*
- * ---- one token after the other
- * ----------------------------------------------------------------------
- */
+/* ---- one token after the other --------------------------------------------------------------- */
 
 static bool is_wanted(const struct list *l, const struct token_facts *facts, uint64_t now_us)
 {
@@ -250,10 +244,7 @@ static int produce(struct stream *s, struct connection *c)
 	return r;
 }
 
-/*
- * ---- List
- * -------------------------------------------------------------------------------------------
- */
+/* ---- List ------------------------------------------------------------------------------------ */
 
 /* Whose tokens; IDENTITY_REFUSED where the peer may not see them. */
 static enum identity find_owner(struct request *req, const struct list_call *call, uid_t *ret_uid,
@@ -343,10 +334,7 @@ enum dispatched method_list(struct request *req)
 	return DISPATCH_STREAM;
 }
 
-/*
- * ---- Describe
- * ---------------------------------------------------------------------------------------
- */
+/* ---- Describe -------------------------------------------------------------------------------- */
 
 struct describe_call {
 	struct span id;

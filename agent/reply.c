@@ -77,9 +77,7 @@ enum dispatched reply_empty(struct request *req)
 	return reply_end(req);
 }
 
-/*
- * ---- values -------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static inline void write_id(struct json_writer *w, const char *key, uint64_t id)
 {
@@ -160,9 +158,7 @@ void write_token(struct json_writer *w, const struct token_facts *facts)
 	json_close(w, '}');
 }
 
-/*
- * ---- errors -------------------------------------------------------------------------------------
- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static struct json_writer *error_begin(struct request *req, const char *error)
 {

@@ -86,9 +86,7 @@ void seal_key_check(const uint8_t *master_key, uint8_t ret[static SEAL_CHECK_LEN
 	sodium_stackzero(HASH_STACK);
 }
 
-/*
- * ---- sealing ------------------------------------------------------------------------------------
- */
+/* ---- sealing --------------------------------------------------------------------------------- */
 
 enum { AD_MAX = 2 + SEAL_ID_LEN + 1 + 4 + 8 + 8 };
 

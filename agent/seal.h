@@ -68,9 +68,7 @@ int seal_open_row(const struct seal *s, const struct seal_place *place, const ui
 /* What stands for an owner on disk. Never 0. */
 uint64_t seal_owner_tag(const struct seal *s, uid_t owner);
 
-/*
- * ---- the root: which rows there are ------------------------------------------------------------
- */
+/* ---- the root: which rows there are ---------------------------------------------------------- */
 
 /* A set of rows: how many, and the sum of what each stands for. */
 struct seal_set {

@@ -80,10 +80,7 @@ static int on_expiry(sd_event_source *source, uint64_t at_us, void *userdata)
 	return 0;
 }
 
-/*
- * ---- last uses, and ended tokens that are no longer kept
- * ------------------------------------------
- */
+/* ---- last uses, and ended tokens that are no longer kept ------------------------------------- */
 
 static void forget_some(struct agent *a);
 
