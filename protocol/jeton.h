@@ -38,8 +38,8 @@
  *   -ENOENT -ECONNREFUSED   no agent at the socket
  *   -EACCES                 this process may not connect to the socket
  *   -ETIMEDOUT              the agent did not answer in time
- *   -ECONNRESET             the agent closed the connection before it answered; a change may have been
- *                           made or not
+ *   -ECONNRESET             the agent closed the connection before it answered; a change may have
+ *                           been made or not
  *   -EBADMSG                the answer is none that this interface has; the connection was closed
  *   -EINVAL                 an argument can't be right: NULL where a text is needed, not UTF-8, a
  *                           struct without its _INIT
@@ -231,7 +231,7 @@ struct jeton_credential {
 
 /* What Fetch gave. */
 struct jeton_value {
-	const void *bytes; /* n of them, and a NUL after them; NULL where they came as a descriptor */
+	const void *bytes; /* n, and a NUL after them; NULL where they came as a descriptor */
 	size_t n;
 	bool is_data;	      /* it was put in as bytes, not as text */
 	int64_t revision;     /* UNSET: minted */
