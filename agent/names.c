@@ -142,7 +142,7 @@ static struct user_entry *add_user(struct names *n, uid_t uid)
 {
 	struct user_entry *e = calloc(1, sizeof(*e));
 	struct user_entry **grown = reallocarray(n->users, n->n_users + 1, sizeof(*grown));
-	size_t at = user_place(n, uid);
+	size_t at;
 
 	if (grown)
 		n->users = grown;
@@ -150,6 +150,7 @@ static struct user_entry *add_user(struct names *n, uid_t uid)
 		free(e);
 		return NULL;
 	}
+	at = user_place(n, uid);
 	memmove(grown + at + 1, grown + at, (n->n_users - at) * sizeof(*grown));
 	grown[at] = e;
 	n->n_users++;

@@ -11,7 +11,7 @@
 
 enum { CI = 1000, BOB = 1001, API = 2000, DEV = 2001 };
 
-static const gid_t in_api[] = { 100, API }, in_dev[] = { DEV };
+static const gid_t in_api[] = { 100, API };
 
 #define HOST(id)            \
 	{                   \
