@@ -88,6 +88,7 @@ static int64_t first_second(const struct tm *day)
 {
 	int64_t first = -1;
 
+	/* Which is the earlier depends on the zone: some have a winter time instead. */
 	for (int summer = 0; summer < 2; summer++) {
 		struct tm tm = *day;
 		int64_t at;

@@ -298,6 +298,25 @@ START_TEST(the_longest_paths_are_taken)
 }
 END_TEST
 
+START_TEST(a_double_star_has_no_longest_path)
+{
+	char text[63][SCOPE_MAX + 1];
+	struct span outer[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(text); i++) {
+		char *at = text[i];
+
+		for (size_t k = 0; k <= i; k++)
+			at = stpcpy(at, k ? "/*" : "*");
+		strcpy(at, ":r");
+		outer[i] = span_of(text[i]);
+	}
+	ck_assert(!scope_is_within(SPAN("**:r"), outer, 63));
+	outer[63] = SPAN("*/*/**:r");
+	ck_assert(scope_is_within(SPAN("**:r"), outer, 64));
+}
+END_TEST
+
 START_TEST(a_cut_that_can_not_be_written_is_nothing)
 {
 	char a[SCOPE_MAX + 1], b[SCOPE_MAX + 1], cut[SCOPE_MAX + 1];
@@ -323,4 +342,4 @@ UNIT_MAIN("scope", a_scope_is_names_and_an_action, a_scope_has_at_most_128_bytes
 	  within_is_what_enumeration_says_of_one_of_two_and_of_many,
 	  a_cut_stands_for_exactly_what_both_stand_for,
 	  a_double_star_may_be_covered_by_several_together, the_longest_paths_are_taken,
-	  a_cut_that_can_not_be_written_is_nothing)
+	  a_double_star_has_no_longest_path, a_cut_that_can_not_be_written_is_nothing)

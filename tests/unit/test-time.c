@@ -20,6 +20,8 @@
 #define NEW_YORK "EST5EDT,M3.2.0,M11.1.0"
 /* Summer time begins and ends at midnight: a day without one, and a day with two. */
 #define HAVANA "CST5CDT,M3.2.0/0,M11.1.0/1"
+/* The same, where the winter's time is the exception to the rule. */
+#define HAVANA_WINTER "CDT4CST5,M11.1.0/1,M3.2.0/0"
 
 static void set_zone(const char *zone)
 {
@@ -125,6 +127,8 @@ START_TEST(an_instant_is_a_span_from_now_or_a_date)
 		/* One day has no midnight, and begins at one; one has two of them. */
 		{ HAVANA, "2027-03-14", 0, 1805000400 }, { HAVANA, "2027-11-07", 0, 1825560000 },
 		{ HAVANA, "2027-03-15", 0, 1805083200 }, { HAVANA, "2027-11-08", 0, 1825650000 },
+		{ HAVANA_WINTER, "2027-03-14", 0, 1805000400 },
+		{ HAVANA_WINTER, "2027-11-07", 0, 1825560000 },
 		/*
 		 * A clock's time that is skipped is some moment near; one that is twice is one of
 		 * them.
@@ -180,7 +184,9 @@ END_TEST
 /* The first second of each day, found the slow way, and any local time read back. */
 START_TEST(local_dates_and_times_are_those_of_the_zone)
 {
-	static const char *const zones[] = { UTC, BERLIN, NEW_YORK, HAVANA, "<+1345>-13:45" };
+	static const char *const zones[] = {
+		UTC, BERLIN, NEW_YORK, HAVANA, HAVANA_WINTER, "<+1345>-13:45",
+	};
 
 	for (size_t z = 0; z < ARRAY_SIZE(zones); z++) {
 		set_zone(zones[z]);
