@@ -16,12 +16,10 @@
 
 #include "agent/change.h"
 #include "agent/deadline.h"
-#include "agent/closer.h"
 #include "agent/dispatch.h"
 
 enum {
 	TURN_MESSAGES = 256, /* before others get their turn */
-	FDS_MAX = 253,	     /* the kernel passes no more in one message */
 	STREAM_FLUSH = 2 * 1024,
 	STREAM_COST = 16, /* messages that a slice of a stream counts for */
 };
@@ -269,22 +267,11 @@ bool connection_out_is_full(const struct connection *c)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* Descriptors that nobody asked for: closed where closing them can keep nobody waiting. */
-static void drop_descriptors(struct msghdr *message)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		closer_close((const int *)(const void *)CMSG_DATA(c),
-			     (c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	}
-}
-
 static ssize_t receive_some(struct connection *c, char *room, size_t n)
 {
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
 	} control;
 	struct iovec iov = { room, n };
 	struct msghdr message = {
@@ -300,8 +287,7 @@ static ssize_t receive_some(struct connection *c, char *room, size_t n)
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
-	if (message.msg_controllen > 0)
-		drop_descriptors(&message);
+	passed_receive(&c->passed, &message, (struct span){ room, (size_t)r });
 	return r;
 }
 
@@ -345,6 +331,7 @@ static enum next answer_message(struct connection *c, struct span message)
 
 	switch (dispatched) {
 	case DISPATCH_DONE:
+		passed_end_message(&c->passed, message);
 		break;
 	case DISPATCH_LATER:
 		assert(c->pending);
@@ -353,6 +340,7 @@ static enum next answer_message(struct connection *c, struct span message)
 		c->agent->n_answering++;
 		break;
 	case DISPATCH_STREAM:
+		passed_end_message(&c->passed, message);
 		c->state = CONNECTION_STREAMING;
 		break;
 	case DISPATCH_CLOSE:
@@ -510,6 +498,7 @@ void connection_answer(struct connection *c, const char *reply, size_t n, bool h
 	/* The message that was put back is answered by this. */
 	if (frame_next(&c->in, &done) != 1)
 		assert(false);
+	passed_end_message(&c->passed, done);
 	json_put_raw(&c->agent->out, (struct span){ reply, n });
 	assert(!c->agent->out.overflow);
 	c->agent->out_has_value |= has_value;
@@ -618,6 +607,7 @@ void connection_close(struct connection *c)
 		buffer_put(c, c->in.buf, c->in_large);
 	}
 	rest_put(c);
+	passed_done(&c->passed);
 	sd_event_source_unref(c->source);
 	close(c->fd);
 	peer_done(&c->peer);

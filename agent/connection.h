@@ -8,6 +8,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/passed.h"
 #include "agent/peer.h"
 
 enum connection_state {
@@ -50,6 +51,7 @@ struct connection {
 	bool wants_out;	 /* the socket is full: EPOLLOUT is awaited */
 	bool in_large;	 /* the frame's buffer is of the large pool */
 	bool rest_large;
+	struct passed passed; /* descriptors that came with messages */
 	struct frame in; /* buf NULL while idle */
 	char *rest;	 /* replies that the socket had no room for */
 	size_t rest_n, rest_at;

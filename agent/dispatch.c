@@ -160,6 +160,7 @@ enum dispatched dispatch(struct connection *c, struct span message)
 		break;
 	case CALL_OK:
 		req.now_us = agent_now(a);
+		req.fds = passed_for_message(&c->passed, message, &req.n_fds);
 		dispatched = call_method(&req);
 		break;
 	}
