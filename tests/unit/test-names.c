@@ -13,7 +13,7 @@
 #include "agent/names-lookup.h"
 #include "tests/unit/unit.h"
 
-/* ---- a directory service that does as it is told ----------------------------------------------- */
+/* ---- a directory service that does as it is told --------------------------------------------- */
 
 static struct {
 	pthread_mutex_t mutex;
@@ -146,7 +146,7 @@ static int fake_getgrouplist(const char *user, gid_t group, gid_t *groups, int *
 static const struct names_functions fake = { fake_getpwuid, fake_getpwnam, fake_getgrnam,
 					     fake_getgrouplist };
 
-/* ---- driving ----------------------------------------------------------------------------------- */
+/* ---- driving --------------------------------------------------------------------------------- */
 
 static struct names *start(void)
 {
