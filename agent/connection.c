@@ -320,12 +320,6 @@ static enum next receive(struct connection *c)
 		return GO_ON;
 	}
 	frame_received(&c->in, (size_t)n);
-	/*
-	 * A stream that came up short is empty, and what comes next is a new edge - but for its
-	 * end.
-	 */
-	if ((size_t)n < size && !c->hung_up)
-		c->readable = false;
 	return GO_ON;
 }
 
