@@ -32,7 +32,6 @@ static void write_input(const char *text)
 /* Microseconds from before the process is made to after it is gone. It must succeed. */
 static double run_one(const char *const argv[])
 {
-	extern char **environ;
 	posix_spawn_file_actions_t actions;
 	uint64_t start;
 	int status, r;
