@@ -1,0 +1,10 @@
+/* ctl/help.h - --help, made from the tables. */
+#pragma once
+
+#include "ctl/commands.h"
+
+/* All commands and the options common to them, to standard output. */
+void help_all(void);
+
+/* How one command is used, likewise. */
+void help_command(const struct command *c);

@@ -1,0 +1,121 @@
+/*
+ * ctl/main.c - jetonctl: from the command line to one row of the table of commands.
+ *
+ * A value on the command line is refused before anything else looks at the words: ps shows them to
+ * all.
+ */
+#include <signal.h>
+#include <stdio.h>
+
+#include "ctl/commands.h"
+#include "ctl/help.h"
+#include "ctl/output.h"
+#include "protocol/base/time.h"
+#include "protocol/token.h"
+
+static size_t digits(const char *p)
+{
+	return strspn(p, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+}
+
+/*
+ * Whether a value stands in a word, or most of one: what was cut off in copying is a secret still.
+ */
+static bool holds_value(const char *word)
+{
+	for (; (word = strstr(word, "jeton_")); word++)
+		if (digits(word + 6) == TOKEN_ID_LEN && word[TOKEN_SECRET_AT - 1] == '_' &&
+		    digits(word + TOKEN_SECRET_AT) >= TOKEN_SECRET_LEN / 2)
+			return true;
+	return false;
+}
+
+static bool any_value(char *const words[], int n)
+{
+	for (int i = 0; i < n; i++)
+		if (holds_value(words[i]))
+			return true;
+	return false;
+}
+
+static int refuse_value(void)
+{
+	return fail(EXIT_USAGE, "a token's value on the command line is seen by everyone who runs "
+				"ps: it must be taken as leaked. "
+				"End it with jetonctl revoke --leaked, which reads it from "
+				"standard input, as verify and derive do");
+}
+
+/* --version, or --help, of a command or (NULL) of all. */
+static int print_about(const struct args *a, const struct command *c)
+{
+	if (a->version)
+		puts("jetonctl " JETON_VERSION);
+	else if (c)
+		help_command(c);
+	else
+		help_all();
+	return EXIT_DONE;
+}
+
+static int run(const struct command *c, const struct args *a)
+{
+	if (a->version || a->help)
+		return print_about(a, c);
+	if (a->socket && a->user)
+		return fail(EXIT_USAGE,
+			    "--socket and --user both say which agent to ask: give one of them");
+	if (a->n_operands < c->min)
+		return fail(EXIT_USAGE, "%s needs more words after it: jetonctl %s %s", c->name,
+			    c->name, c->synopsis);
+	/* The word is not repeated: it may be a value that someone meant to give. */
+	if (a->n_operands > c->max)
+		return fail(EXIT_USAGE, "there is a word too many: jetonctl %s %s%s", c->name,
+			    c->synopsis,
+			    c->reads_value ? "; the value is read from standard input" : "");
+	return c->run(a);
+}
+
+/* words: the command line without the program's name. */
+static int read_and_run(char *words[], int n)
+{
+	const struct command *c;
+	struct usage_error e;
+	struct args a;
+	size_t used;
+
+	args_init(&a, time_now_us());
+	n = options_read(NULL, common_options, words, n, true, &a, &e);
+	if (n < 0)
+		return fail(EXIT_USAGE, "%s", e.text);
+	if (n == 0 && (a.version || a.help))
+		return print_about(&a, NULL);
+	if (n == 0)
+		return fail(EXIT_USAGE,
+			    "a command is needed, such as list; jetonctl help lists all");
+	c = commands_find(words, (size_t)n, &used, &e);
+	if (!c)
+		return fail(EXIT_USAGE, "%s", e.text);
+	words += used;
+	n = options_read(c->options, common_options, words, n - (int)used, false, &a, &e);
+	if (n < 0)
+		return fail(EXIT_USAGE, "%s; jetonctl help %s lists its options", e.text, c->name);
+	a.operands = words;
+	a.n_operands = (size_t)n;
+	return run(c, &a);
+}
+
+int main(int argc, char *argv[])
+{
+	int status;
+
+	output_init();
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 1)
+		status = read_and_run(argv, 0);
+	else if (any_value(argv + 1, argc - 1))
+		status = refuse_value();
+	else
+		status = read_and_run(argv + 1, argc - 1);
+	return output_finish(status);
+}

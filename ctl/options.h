@@ -1,0 +1,48 @@
+/*
+ * ctl/options.h - options as tables: one reader for all commands, and what --help is made from.
+ * Pure.
+ */
+#pragma once
+
+#include "ctl/args.h"
+#include "protocol/base/cleanup.h"
+
+enum option_kind {
+	OPTION_FLAG,  /* bool */
+	OPTION_TEXT,  /* const char *, not empty */
+	OPTION_SCOPE, /* struct text_list, one more each time */
+	OPTION_SPAN,  /* int64_t, whole seconds, 1 or more */
+	OPTION_GRACE, /* int64_t, whole seconds, 0 or more */
+	OPTION_WHEN,  /* int64_t, µs since the epoch */
+	OPTION_COUNT, /* int64_t, 1 or more */
+	OPTION_JSON,  /* enum json_mode; "=MODE" may be left out */
+	OPTION_KINDS,
+};
+
+struct option {
+	const char *name; /* without its dashes; NULL ends a table */
+	char letter;	  /* 0: none */
+	enum option_kind kind;
+	size_t at;	   /* offset in struct args */
+	const char *value; /* how help calls the value; NULL: takes none */
+	const char *help;
+};
+
+/* A mistake in the command line, in a sentence without a newline. */
+struct usage_error {
+	char text[512];
+};
+
+/* Nothing given. */
+void args_init(struct args *a, uint64_t now_us);
+
+/*
+ * Reads words of the command line: options, wherever they stand, are taken out of them and into *a
+ * by the tables (own first, then common; either may be NULL), all others are left in `words`, in
+ * order, from the front. After "--" all are others. "-" is one too. Returns how many are left, or
+ * -1 with *ret_error.
+ *
+ * only_leading: stops at the first word that is no option, which stays with all after it.
+ */
+int options_read(const struct option *own, const struct option *common, char *words[], int n_words,
+		 bool only_leading, struct args *a, struct usage_error *ret_error) MUST_USE;
