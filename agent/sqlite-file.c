@@ -124,6 +124,17 @@ static void configure(void)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/*
+ * The file grows in steps, so that what is in the log mostly finds room in it although the disk is
+ * full: then changes, such as revocations, go on.
+ */
+static void grow_in_steps(sqlite3 *db)
+{
+	int size = 256 * 1024;
+
+	(void)sqlite3_file_control(db, "main", SQLITE_FCNTL_CHUNK_SIZE, &size);
+}
+
 static int open_db(const struct state_dir *dir, const char *name, sqlite3 **ret)
 {
 	char path[PATH_MAX];
@@ -145,6 +156,7 @@ static int open_db(const struct state_dir *dir, const char *name, sqlite3 **ret)
 		return r;
 	}
 	(void)sqlite3_extended_result_codes(db, 1);
+	grow_in_steps(db);
 	*ret = db;
 	return 0;
 }

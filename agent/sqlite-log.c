@@ -3,6 +3,7 @@
  */
 #include "agent/sqlite-store.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -18,9 +19,13 @@ enum {
 
 int sqlite_store_result(struct sqlite_store *s, int rc)
 {
+	int r = sqlite_errno(s->file.db, rc);
+
 	if (s->trusted && sqlite_is_fatal(s->file.db, rc))
 		s->broken = true;
-	return sqlite_errno(s->file.db, rc);
+	if (r == -ENOSPC || r == -EDQUOT)
+		s->short_of_room = true;
+	return r;
 }
 
 /* SQLite's own handle of its log, or NULL where none is open. */
@@ -127,6 +132,11 @@ void sqlite_store_settle(struct store_backend *b)
 {
 	struct sqlite_store *s = store_of(b);
 
-	if (!s->broken && s->n_frames >= s->checkpoint_at)
+	if (s->broken)
+		return;
+	/* On a full disk the log begins anew in the room it has, once all of it is in the file. */
+	if (s->short_of_room || s->n_frames >= s->checkpoint_at) {
+		s->short_of_room = false;
 		write_back(s, SQLITE_CHECKPOINT_PASSIVE);
+	}
 }

@@ -8,8 +8,9 @@ struct sqlite_store {
 	struct store_backend base;
 	const struct state_dir *dir;
 	struct sqlite_file file;
-	bool log_is_new;       /* there was none before: it goes if nothing was written */
-	bool trusted;	       /* may be changed */
+	bool log_is_new; /* there was none before: it goes if nothing was written */
+	bool trusted;	 /* may be changed */
+	bool short_of_room;
 	bool broken;	       /* may not be changed any more */
 	int64_t n_frames;      /* of the log, committed; -1: not known */
 	int64_t checkpoint_at; /* how many call for a checkpoint */
@@ -26,9 +27,7 @@ extern const struct store_backend_ops sqlite_store_ops;
 /* Of a result of SQLite's: its errno; and notes whether the file can still be written to. */
 int sqlite_store_result(struct sqlite_store *s, int rc);
 
-/*
- * ---- the log (sqlite-log.c) --------------------------------------------------------------------
- */
+/* ---- the log (sqlite-log.c) ------------------------------------------------------------------ */
 
 /*
  * The file was proved whole, and is on the disk: it may be changed from here on, and its close
