@@ -15,6 +15,7 @@
 #include "agent/connection.h"
 #include "agent/deadline.h"
 #include "agent/denied.h"
+#include "agent/holder.h"
 #include "agent/listener.h"
 #include "agent/masterkey.h"
 #include "agent/rules-in-force.h"
@@ -316,6 +317,8 @@ int agent_start(struct agent *a)
 	if (r >= 0)
 		r = upkeep_init(a);
 	if (r >= 0)
+		r = holders_start(a);
+	if (r >= 0)
 		r = rules_start(a);
 	if (r < 0) {
 		log_error("the agent could not be started: %s", strerror(-r));
@@ -357,6 +360,7 @@ void agent_done(struct agent *a)
 		deadline_done(a);
 		sd_event_source_unref(a->stop_timer);
 	}
+	holders_done(a);
 	store_close(a->store);
 	rules_done(a);
 	names_free(a->names);

@@ -20,6 +20,7 @@
 struct connection;
 struct listener;
 struct deferred;
+struct holders;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -83,6 +84,7 @@ struct agent {
 
 	struct vault *vault;
 	struct store *store;
+	struct holders *holders;
 	uint64_t *denied; /* ids: see denied.h */
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;
@@ -130,6 +132,12 @@ void agent_done(struct agent *a);
  * Takes no more calls, answers those under way, and ends the loop: within a second. Harmless twice.
  */
 void agent_stop(struct agent *a);
+
+/* The user whose manager's units count: of a user's own agent that user, else nobody ((uid_t)-1): the system's. */
+static inline uid_t agent_manager_uid(const struct agent *a)
+{
+	return a->user ? a->uid : (uid_t)-1;
+}
 
 /* The time of this turn of the loop, µs since the epoch. */
 static inline uint64_t agent_now(struct agent *a)

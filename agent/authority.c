@@ -129,16 +129,42 @@ enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct 
 
 /* ---- verifiers ------------------------------------------------------------------------------- */
 
+/* A service says more than its user; of a login the user says more. */
+static bool tells_more(const struct unit *unit)
+{
+	size_t n = strlen(unit->name);
+
+	return n > strlen(".service") &&
+	       strcmp(unit->name + n - strlen(".service"), ".service") == 0 &&
+	       strncmp(unit->name, "user@", 5) != 0;
+}
+
+/* Once for a connection, and with no descriptor kept: it is for people to read. */
+static void label_by_unit(struct connection *c)
+{
+	_cleanup_close_
+	int pidfd = -1;
+	struct unit unit;
+
+	if (c->label_asked)
+		return;
+	c->label_asked = true;
+	if (peer_pidfd(c->fd, &pidfd) == 0 &&
+	    unit_of_process(pidfd, agent_manager_uid(c->agent), &unit) == 0 && tells_more(&unit))
+		snprintf(c->label, sizeof(c->label), "%s", unit.name);
+}
+
 struct span peer_label(struct connection *c)
 {
+	struct agent *a = c->agent;
 	struct span name = SPAN_NONE;
 
+	label_by_unit(c);
 	if (!c->label[0]) {
-		if (name_of(c->agent, c->peer.uid, &name) == IDENTITY_KNOWN && name.p)
-			snprintf(c->label, sizeof(c->label), "%s", name.p);
-		else
+		if (name_of(a, c->peer.uid, &name) != IDENTITY_KNOWN || !name.p)
 			/* Not kept: the name may be known next time. */
 			return span_of(c->uid_label);
+		snprintf(c->label, sizeof(c->label), "%s", name.p);
 	}
 	return span_of(c->label);
 }
@@ -154,6 +180,24 @@ void subject_of(struct request *req, struct subject *ret)
 		.groups = c->peer.groups,
 		.n_groups = c->peer.n_groups,
 	};
+}
+
+void subject_with_unit(struct request *req, struct subject *ret)
+{
+	struct connection *c = req->connection;
+	const struct unit *unit;
+
+	subject_of(req, ret);
+	if (peer_unit(&c->peer, c->fd, agent_manager_uid(req->agent), &unit) == 0)
+		ret->unit = unit->name;
+}
+
+void verifier_of(struct request *req, struct subject *ret)
+{
+	if (verify_needs_unit(req->agent->policy))
+		subject_with_unit(req, ret);
+	else
+		subject_of(req, ret);
 }
 
 /* Whether the token is the peer's own: KNOWN or REFUSED, or WAIT. */
@@ -185,6 +229,6 @@ enum identity may_verify(struct request *req, const struct token_facts *facts, b
 	if (own != IDENTITY_REFUSED)
 		return own;
 	*ret_limited = true;
-	subject_of(req, &subject);
+	verifier_of(req, &subject);
 	return verify_is_allowed(a->policy, &subject) ? IDENTITY_KNOWN : IDENTITY_REFUSED;
 }

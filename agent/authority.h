@@ -34,8 +34,13 @@ void authority_on_owner_free(struct owner *owner);
 /* The label of the peer, as `lastUsedBy` and `issuedTo` say it. Never used to decide. */
 struct span peer_label(struct connection *c);
 
-/* The peer as decisions see it. */
+/*
+ * The peer as decisions see it that do not ask for its unit; and with its unit, where it is in one.
+ */
 void subject_of(struct request *req, struct subject *ret);
+void subject_with_unit(struct request *req, struct subject *ret);
+/* As a verifier: with its unit only where a [Verify] section asks for one. */
+void verifier_of(struct request *req, struct subject *ret);
 
 /*
  * Whether the policy lets the peer call Verify; IDENTITY_REFUSED where not. facts (may be NULL): of

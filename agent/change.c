@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include "agent/holder.h"
+#include "agent/credential.h"
 #include "agent/reply.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
@@ -25,14 +27,18 @@ struct pending {
 	int r;
 
 	/* a change */
-	struct vault_change *change;
+	struct vault_change *change;	       /* NULL: none of tokens */
+	struct credential_change *credentials; /* NULL: none of credentials */
 	char *reply;
 	size_t reply_n;
+	int reply_fd; /* goes with the reply; -1: none */
 	bool reply_large;
 	bool has_value;
 	void (*on_failed)(struct agent *a, uint64_t what);
 	uint64_t what;
 	void (*on_own)(struct agent *a, int r);
+	struct holder_entry *holder; /* that the new token is bound to; pinned */
+	uint64_t bound_id;
 
 	/* a read of the store */
 	struct store_rows *rows;
@@ -120,9 +126,17 @@ static void reply_put(struct pending *p)
 	p->reply = NULL;
 }
 
+static void reply_fd_close(struct pending *p)
+{
+	if (p->reply_fd >= 0)
+		close(p->reply_fd);
+	p->reply_fd = -1;
+}
+
 static void pending_free(struct pending *p)
 {
 	reply_put(p);
+	reply_fd_close(p);
 	store_rows_free(p->rows);
 	free(p);
 }
@@ -154,7 +168,7 @@ static void answer_written(struct pending *p, const struct token_facts *facts)
 		p->on_read(&req, facts, p->has_hash ? p->hash : NULL, p->r);
 	else
 		p->on_complete(&req, p->userdata);
-	connection_answer(p->connection, NULL, 0, false);
+	connection_answer(p->connection, NULL, 0, false, -1);
 }
 
 static void complete_read(struct pending *p)
@@ -192,7 +206,7 @@ static void complete(struct deferred *d)
 	else if (p->on_complete)
 		answer_written(p, NULL);
 	else
-		connection_answer(c, p->reply, p->reply_n, p->has_value);
+		connection_answer(c, p->reply, p->reply_n, p->has_value, steal_fd(&p->reply_fd));
 	pending_free(p);
 }
 
@@ -203,6 +217,7 @@ static struct pending *pending_make(struct request *req)
 	if (!p)
 		return NULL;
 	p->deferred.complete = complete;
+	p->reply_fd = -1;
 	p->agent = req->agent;
 	p->connection = req->connection;
 	p->oneway = req->call.oneway;
@@ -250,6 +265,7 @@ static bool take_reply(struct request *req, struct pending *p)
 	if (p->reply) {
 		memcpy(p->reply, reply, p->reply_n);
 		p->has_value = a->out_has_value;
+		p->reply_fd = steal_fd(&a->out_fd);
 	}
 	secret_wipe(reply, p->reply_n);
 	reply_drop(req);
@@ -282,22 +298,65 @@ static int put_row(struct store_change *c, const struct vault_row *row, const ui
 	return -EINVAL;
 }
 
-static struct store_change *to_store(struct agent *a, const struct vault_change *change)
+static int put_tokens(struct agent *a, const struct vault_change *change, struct store_change *c)
 {
-	struct store_change *c = store_change_new(a->store);
 	struct vault_row row;
-	int r = c ? 0 : -ENOMEM;
+	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < vault_change_n(change); i++) {
 		vault_change_row(change, i, a->scratch->record, &row);
 		r = put_row(c, &row, a->scratch->record);
 	}
 	secret_wipe(a->scratch->record, sizeof(a->scratch->record));
+	return r;
+}
+
+/* Their records are long: what is free of agent->out, which no reply stands in now, holds one. */
+static int put_credentials(struct agent *a, const struct credential_change *change,
+			   struct store_change *c)
+{
+	uint8_t *record = (uint8_t *)a->out.buf + a->out.n;
+	struct credential_row row;
+	int r = 0;
+
+	assert(a->out.size - a->out.n >= CREDENTIAL_RECORD_MAX);
+	for (size_t i = 0; r >= 0 && i < credential_change_n(change); i++) {
+		credential_change_row(change, i, record, &row);
+		r = store_change_put(c, STORE_CREDENTIALS, row.row, row.old_version, row.version, 0,
+				     record, row.n);
+		secret_wipe(record, row.n);
+	}
+	return r;
+}
+
+static struct store_change *to_store(struct agent *a, const struct pending *p)
+{
+	struct store_change *c = store_change_new(a->store);
+	int r = c ? 0 : -ENOMEM;
+
+	if (r == 0 && p->change)
+		r = put_tokens(a, p->change, c);
+	if (r == 0 && p->credentials)
+		r = put_credentials(a, p->credentials, c);
 	if (r < 0) {
 		store_change_free(c);
 		return NULL;
 	}
 	return c;
+}
+
+static void commit(struct pending *p)
+{
+	if (p->change)
+		vault_commit(p->change);
+	if (p->credentials)
+		credential_commit(p->credentials);
+}
+
+static void rollback(struct pending *p)
+{
+	credential_rollback(p->credentials);
+	vault_rollback(p->change);
 }
 
 static void on_stored(void *userdata, int r)
@@ -308,17 +367,21 @@ static void on_stored(void *userdata, int r)
 	p->r = r;
 	a->n_changes--;
 	if (r == 0) {
-		vault_commit(p->change);
+		commit(p);
+		if (p->holder)
+			holder_bind(a, p->holder, p->bound_id);
 		upkeep_vault_changed(a);
 	} else {
-		vault_rollback(p->change);
+		rollback(p);
 		log_limited(&a->limit_store, agent_monotonic(a),
 			    "a change could not be made durable: %s", strerror(-r));
 		if (p->on_failed)
 			p->on_failed(a, p->what);
 		reply_put(p);
+		reply_fd_close(p);
 		p->on_complete = p->on_own ? NULL : reply_store_failed;
 	}
+	holder_unpin(a, STEAL_PTR(p->holder));
 	change_defer(a, &p->deferred);
 }
 
@@ -338,22 +401,29 @@ void change_drain(struct agent *a)
 	}
 }
 
-enum dispatched change_submit(struct request *req, struct vault_change *change,
-			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what)
+/* The request's change, of either kind, with the reply that agent->out holds. */
+static enum dispatched submit_request(struct request *req, struct vault_change *change,
+				      struct credential_change *credentials,
+				      void (*on_failed)(struct agent *a, uint64_t what),
+				      uint64_t what)
 {
 	struct agent *a = req->agent;
 	struct pending *p = pending_make(req);
 	struct store_change *stored = NULL;
 
-	if (p && take_reply(req, p))
-		stored = to_store(a, change);
+	if (p) {
+		p->change = change;
+		p->credentials = credentials;
+		if (take_reply(req, p))
+			stored = to_store(a, p);
+	}
 	if (!stored) {
+		credential_rollback(credentials);
 		vault_rollback(change);
 		pending_cancel(p);
 		reply_drop(req);
 		return reply_limit(req, "memory", (int64_t)a->settings.memory_limit);
 	}
-	p->change = change;
 	p->on_failed = on_failed;
 	p->what = what;
 	if (p->oneway)
@@ -362,23 +432,60 @@ enum dispatched change_submit(struct request *req, struct vault_change *change,
 	return DISPATCH_LATER;
 }
 
-int change_submit_own(struct agent *a, struct vault_change *change,
-		      void (*done)(struct agent *a, int r))
+enum dispatched change_submit(struct request *req, struct vault_change *change,
+			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what)
+{
+	return submit_request(req, change, NULL, on_failed, what);
+}
+
+enum dispatched change_submit_credentials(struct request *req, struct credential_change *change)
+{
+	return submit_request(req, NULL, change, NULL, 0);
+}
+
+void change_binds(struct request *req, struct holder_entry *holder, uint64_t id)
+{
+	struct pending *p = req->connection->pending;
+
+	p->holder = holder;
+	p->bound_id = id;
+}
+
+static int submit_own(struct agent *a, struct vault_change *change,
+		      struct credential_change *credentials, void (*done)(struct agent *a, int r))
 {
 	struct pending *p = calloc(1, sizeof(*p));
-	struct store_change *stored = p ? to_store(a, change) : NULL;
+	struct store_change *stored = NULL;
 
+	if (p) {
+		p->change = change;
+		p->credentials = credentials;
+		stored = to_store(a, p);
+	}
 	if (!stored) {
+		credential_rollback(credentials);
 		vault_rollback(change);
 		free(p);
 		return -ENOMEM;
 	}
 	p->deferred.complete = complete;
 	p->agent = a;
-	p->change = change;
+	p->reply_fd = -1;
 	p->on_own = done;
 	submit(a, stored, p);
 	return 0;
+}
+
+int change_submit_own(struct agent *a, struct vault_change *change,
+		      void (*done)(struct agent *a, int r))
+{
+	return submit_own(a, change, NULL, done);
+}
+
+int change_submit_own_credentials(struct agent *a, struct credential_change *change,
+				  void (*done)(struct agent *a, int r))
+{
+	return submit_own(a, NULL, change, done);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */

@@ -18,6 +18,9 @@ struct deferred {
 	void (*complete)(struct deferred *d);
 };
 
+struct holder_entry;
+struct credential_change;
+
 /* Watches the store and the names. 0 or a negative errno. */
 int change_init(struct agent *a) MUST_USE;
 void change_done(struct agent *a);
@@ -29,12 +32,19 @@ void change_defer(struct agent *a, struct deferred *d);
 
 /*
  * Hands a prepared change to the store, with the reply that agent->out holds from the request's
- * start on: it is taken from there, kept in locked memory, and sent once the change is durable and
- * visible; otherwise the answer is StoreFailed. The change is taken over whatever comes. on_failed
- * (may be NULL) is called with `what` after a change that could not be kept, before the answer.
+ * start on, and its descriptor: they are taken from there, kept (in locked memory), and sent once
+ * the change is durable and visible; otherwise the answer is StoreFailed. The change is taken over
+ * whatever comes. on_failed (may be NULL) is called with `what` after a change that could not be
+ * kept, before the answer.
  */
 enum dispatched change_submit(struct request *req, struct vault_change *change,
 			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what);
+
+/*
+ * What was handed over last for this connection brings in a token that is bound to the holder: once
+ * it is committed, the holder knows of it. Takes the pin over.
+ */
+void change_binds(struct request *req, struct holder_entry *holder, uint64_t id);
 
 /*
  * Hands over a change of the agent's own; done(a, r) is called once it was committed (0) or rolled
@@ -42,6 +52,14 @@ enum dispatched change_submit(struct request *req, struct vault_change *change,
  */
 int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r)) MUST_USE;
+
+/*
+ * The same of held secrets, and of when they were fetched. agent->out has room for a record: it is
+ * empty between two turns of connections, and may hold earlier replies in a request.
+ */
+enum dispatched change_submit_credentials(struct request *req, struct credential_change *change);
+int change_submit_own_credentials(struct agent *a, struct credential_change *change,
+				  void (*done)(struct agent *a, int r)) MUST_USE;
 
 /* The message is dispatched again when all changes that are under way now are done. */
 enum dispatched change_wait(struct request *req);

@@ -289,8 +289,8 @@ static ssize_t receive_some(struct connection *c, char *room, size_t n)
 		return -errno;
 	passed_receive(&c->passed, &message, (struct span){ room, (size_t)r });
 	/*
-	 * A stream that comes up short is empty, and what comes next is a new edge - but for its end, and
-	 * for what follows descriptors, where the kernel stops a read.
+	 * A stream that comes up short is empty, and what comes next is a new edge - but for its
+	 * end, and for what follows descriptors, where the kernel stops a read.
 	 */
 	if ((size_t)r < n && !c->hung_up && message.msg_controllen == 0)
 		c->readable = false;

@@ -58,7 +58,8 @@ struct connection {
 	bool rest_has_value;
 	struct pending *pending; /* what an ANSWERING connection waits for */
 	struct stream *stream;
-	char label[64];	    /* the peer's user by name, once known: see peer_label() */
+	char label[256];    /* the peer's service, or its user by name, once known: see peer_label() */
+	bool label_asked;   /* its unit was looked for */
 	char uid_label[24]; /* and by number */
 };
 

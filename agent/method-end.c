@@ -4,6 +4,7 @@
 
 #include "agent/change.h"
 #include "agent/denied.h"
+#include "agent/holder.h"
 #include "agent/method.h"
 #include "agent/mint.h"
 #include "agent/presented.h"
@@ -296,18 +297,39 @@ static int prepare_rotation(struct request *req, struct vault_change *change,
 	return r;
 }
 
+static enum dispatched submit_rotation(struct request *req, struct vault_change *change,
+				       struct holder_entry *holder, uint64_t new_id)
+{
+	enum dispatched answer = change_submit(req, change, NULL, 0);
+
+	if (answer == DISPATCH_LATER && holder)
+		change_binds(req, holder, new_id);
+	else
+		holder_unpin(req->agent, holder);
+	return answer;
+}
+
 static enum dispatched rotate(struct request *req, const struct rotation *rotation)
 {
 	struct agent *a = req->agent;
 	struct token_facts new_facts = successor_of(req, rotation), old_facts = rotation->old_facts;
-	struct vault_change *change = vault_change_new(a->vault);
+	struct vault_change *change;
+	struct holder_entry *holder = NULL;
 	struct json_writer *w;
 	int r;
 
+	if (old_facts.binding != BINDING_NONE) {
+		holder = holder_find(a, old_facts.binding, &old_facts.holder);
+		/* It has just gone, and the token goes with it. */
+		if (!holder)
+			return change_wait(req);
+	}
+	change = vault_change_new(a->vault);
 	r = change ? prepare_rotation(req, change, rotation, &new_facts, &old_facts) : -ENOMEM;
 	if (r < 0) {
 		mint_done(a);
 		vault_rollback(change);
+		holder_unpin(a, holder);
 		return r == -EBUSY ? change_wait(req) : mint_failed(req);
 	}
 	w = mint_reply_begin(req, &new_facts);
@@ -315,7 +337,7 @@ static enum dispatched rotate(struct request *req, const struct rotation *rotati
 	write_token(w, &old_facts);
 	reply_end(req);
 	mint_done(a);
-	return change_submit(req, change, NULL, 0);
+	return submit_rotation(req, change, holder, new_facts.id);
 }
 
 /* Judges a rotation of a token that the peer may handle, and is good. */

@@ -5,6 +5,7 @@
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/cut.h"
+#include "agent/holder.h"
 #include "agent/method.h"
 #include "agent/mint.h"
 #include "agent/presented.h"
@@ -67,9 +68,6 @@ static const char *out_of_bounds(const struct issue_call *call)
 		return "name";
 	if (!scopes_are_valid(&call->scopes))
 		return "scopes";
-	/* Tokens are bound to nothing yet. */
-	if (call->binding.is_set && call->binding.value != BINDING_NONE)
-		return "binding";
 	if (call->uses.is_set && call->uses.value < 1)
 		return "uses";
 	if (call->owner_uid.is_set &&
@@ -96,21 +94,48 @@ static enum dispatched parse(struct request *req, const struct field fields[], s
 	return DISPATCH_DONE;
 }
 
-/* Prepares the token, writes its reply, and hands both over. */
-static enum dispatched bring_in(struct request *req, struct token_facts *facts, token_ref parent)
+/*
+ * Prepares the token, writes its reply, and hands both over. holder: that it is bound to, pinned;
+ * taken over.
+ */
+static enum dispatched bring_in(struct request *req, struct token_facts *facts, token_ref parent,
+				struct holder_entry *holder)
 {
 	struct agent *a = req->agent;
 	struct vault_change *change = vault_change_new(a->vault);
+	enum dispatched answer;
 
 	if (!change || mint(a, change, facts, parent) < 0) {
 		mint_done(a);
 		vault_rollback(change);
+		holder_unpin(a, holder);
 		return mint_failed(req);
 	}
 	mint_reply_begin(req, facts);
 	reply_end(req);
 	mint_done(a);
-	return change_submit(req, change, NULL, 0);
+	answer = change_submit(req, change, NULL, 0);
+	if (answer == DISPATCH_LATER && holder)
+		change_binds(req, holder, facts->id);
+	else
+		holder_unpin(a, holder);
+	return answer;
+}
+
+/* Finds the holder that the peer is; where there is none, answers, and *ret_ok is false. */
+static enum dispatched bind_to_peer(struct request *req, struct token_facts *facts,
+				    struct holder_entry **ret_holder, bool *ret_ok)
+{
+	int r = 0;
+
+	*ret_holder = NULL;
+	if (facts->binding != BINDING_NONE)
+		r = holder_of_peer(req->agent, req->connection->fd, facts->binding, &facts->holder,
+				   ret_holder);
+	*ret_ok = r == 0;
+	if (r == -EOPNOTSUPP)
+		return reply_binding_unavailable(req, facts->binding);
+	return r < 0 ? reply_limit(req, r == -EMFILE ? "descriptors" : "memory", 0) : DISPATCH_DONE;
 }
 
 /* ---- Issue ----------------------------------------------------------------------------------- */
@@ -163,6 +188,7 @@ enum dispatched method_issue(struct request *req)
 	const struct access *access;
 	struct issue_call call;
 	enum dispatched answer;
+	struct holder_entry *holder;
 	enum identity identity;
 	struct span scope;
 	bool ok;
@@ -178,7 +204,8 @@ enum dispatched method_issue(struct request *req)
 		return change_wait_names(req);
 	if (identity == IDENTITY_REFUSED)
 		return reply_permission_denied(req);
-	if (facts.owner_uid >= DYNAMIC_UID_MIN && facts.owner_uid <= DYNAMIC_UID_MAX)
+	if (facts.owner_uid >= DYNAMIC_UID_MIN && facts.owner_uid <= DYNAMIC_UID_MAX &&
+	    call.binding.value == BINDING_NONE)
 		return reply_invalid_parameter(req, "binding");
 
 	if (!length_of(&call.lifetime_s, settings->default_lifetime_us, settings->min_lifetime_us,
@@ -196,7 +223,9 @@ enum dispatched method_issue(struct request *req)
 	facts.issued_to = peer_label(req->connection);
 	if (call.uses.is_set)
 		facts.uses_left = call.uses.value;
-	return bring_in(req, &facts, REF_NONE);
+	facts.binding = (enum token_binding)call.binding.value;
+	answer = bind_to_peer(req, &facts, &holder, &ok);
+	return ok ? bring_in(req, &facts, REF_NONE, holder) : answer;
 }
 
 /* ---- Derive ---------------------------------------------------------------------------------- */
@@ -209,6 +238,23 @@ static struct span beyond_parent(const struct issue_call *call, const struct tok
 		if (!cut_covers(&parent->scopes, access, call->scopes.v[i]))
 			return call->scopes.v[i];
 	return SPAN_NONE;
+}
+
+/* A child of a bound parent serves the parent's holder; of another, whom it is asked to. */
+static enum dispatched bind_child(struct request *req, const struct issue_call *call,
+				  const struct token_facts *parent, struct token_facts *facts,
+				  struct holder_entry **ret_holder, bool *ret_ok)
+{
+	if (parent->binding == BINDING_NONE) {
+		facts->binding = (enum token_binding)call->binding.value;
+		return bind_to_peer(req, facts, ret_holder, ret_ok);
+	}
+	facts->binding = parent->binding;
+	facts->holder = parent->holder;
+	*ret_holder = holder_find(req->agent, parent->binding, &parent->holder);
+	*ret_ok = *ret_holder;
+	/* The holder has just gone, and the parent goes with it. */
+	return *ret_ok ? DISPATCH_DONE : change_wait(req);
 }
 
 /* The child of a parent that is good, and of an owner with this access. */
@@ -227,8 +273,14 @@ static enum dispatched derive(struct request *req, const struct issue_call *call
 		.parent = parent->id,
 		.issued_to = peer_label(req->connection),
 	};
+	struct holder_entry *holder;
+	enum dispatched answer;
 	struct span scope;
+	bool ok;
 
+	if (parent->binding != BINDING_NONE && call->binding.is_set &&
+	    call->binding.value != parent->binding)
+		return reply_invalid_parameter(req, "binding");
 	if (!length_of(&call->lifetime_s, rest_us, USEC_PER_SEC, rest_us, &facts.length_us))
 		return reply_lifetime(req, USEC_PER_SEC, rest_us);
 	scope = beyond_parent(call, parent, access);
@@ -243,7 +295,8 @@ static enum dispatched derive(struct request *req, const struct issue_call *call
 	facts.expires_us = req->now_us + facts.length_us;
 	facts.scopes = call->scopes.is_set ? pack_scopes(call->scopes.v, call->scopes.n, packed)
 					   : parent->scopes;
-	return bring_in(req, &facts, parent_ref);
+	answer = bind_child(req, call, parent, &facts, &holder, &ok);
+	return ok ? bring_in(req, &facts, parent_ref, holder) : answer;
 }
 
 enum dispatched method_derive(struct request *req)
@@ -276,6 +329,8 @@ enum dispatched method_derive(struct request *req)
 	/* A parent that is just being ended or replaced: what becomes of it decides. */
 	if (vault_is_busy(a->vault, presented.ref))
 		return change_wait(req);
+	if (!holder_is_at(a, req->connection->fd, parent.binding, &parent.holder))
+		return reply_wrong_bearer(req, parent.id);
 	if (parent.uses_left != USES_UNLIMITED)
 		return reply_invalid_parameter(req, "token");
 	identity = owner_access(a, parent.owner_uid, parent.owner_name, &space, &access);

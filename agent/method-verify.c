@@ -4,10 +4,12 @@
  */
 #include <errno.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/cut.h"
+#include "agent/holder.h"
 #include "agent/method.h"
 #include "agent/presented.h"
 #include "agent/reply.h"
@@ -25,14 +27,32 @@ static const struct field verify_fields[] = {
 	{ "bearer", offsetof(struct verify_call, bearer), FIELD_INT, false, NULL },
 };
 
+/*
+ * Whether the descriptor of this index came with the call, and is one that a client can be at the
+ * other end of.
+ */
+static bool is_connected_socket(const struct request *req, int64_t index)
+{
+	struct peer peer;
+	int type = 0, domain = 0;
+	socklen_t n = sizeof(int);
+
+	if (index < 0 || index >= req->n_fds)
+		return false;
+	if (getsockopt(req->fds[index], SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
+	    domain != AF_UNIX || getsockopt(req->fds[index], SOL_SOCKET, SO_TYPE, &type, &n) < 0 ||
+	    type != SOCK_STREAM)
+		return false;
+	return peer_init(&peer, req->fds[index]) == 0 && peer.uid != (uid_t)-1;
+}
+
 static bool verify_call_parse(struct request *req, struct verify_call *call,
 			      struct bad_parameter *bad)
 {
 	if (!params_read(&req->call.params, verify_fields, ARRAY_SIZE(verify_fields),
 			 &req->agent->text, call, sizeof(*call), bad))
 		return false;
-	/* A bearer must be a descriptor of this message, and none is taken from messages. */
-	if (call->bearer.is_set) {
+	if (call->bearer.is_set && !is_connected_socket(req, call->bearer.value)) {
 		bad->name = SPAN("bearer");
 		return false;
 	}
@@ -159,6 +179,18 @@ static enum dispatched refuse(struct request *req, struct span scope)
 	return reply_error(req, "io.jeton.Agent.InsufficientScope", "scope", scope);
 }
 
+/*
+ * A bound token is good from its holder only: who bears it is at the other end of the socket passed
+ * along, or is the peer.
+ */
+static bool is_borne_rightly(struct request *req, const struct verify_call *call,
+			     const struct token_facts *facts)
+{
+	int fd = call->bearer.is_set ? req->fds[call->bearer.value] : req->connection->fd;
+
+	return holder_is_at(req->agent, fd, facts->binding, &facts->holder);
+}
+
 /* A token that is good, for a verifier that may ask. */
 static enum dispatched verify(struct request *req, const struct verify_call *call, token_ref ref,
 			      struct token_facts *facts, bool limited)
@@ -169,12 +201,14 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 	struct told told = { .policy = a->policy, .limited = limited };
 	struct span scope;
 
+	if (!is_borne_rightly(req, call, facts))
+		return reply_wrong_bearer(req, facts->id);
 	/* What the owner reaches now, not when the token was made. */
 	if (owner_access(a, facts->owner_uid, facts->owner_name, &space, &told.access) ==
 	    IDENTITY_WAIT)
 		return change_wait_names(req);
 	if (limited)
-		subject_of(req, &told.verifier);
+		verifier_of(req, &told.verifier);
 	scope = beyond_reach(call, &facts->scopes, &told);
 	if (scope.p)
 		return refuse(req, scope);

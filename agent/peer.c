@@ -34,7 +34,7 @@ int peer_init(struct peer *p, int fd)
 		return -errno;
 	if (n != sizeof(cred))
 		return -EBADMSG;
-	*p = (struct peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
+	*p = (struct peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid, .pidfd = -1 };
 	return 0;
 }
 
@@ -173,8 +173,57 @@ bool peer_is_member(const struct peer *p, gid_t gid)
 	return false;
 }
 
+int peer_pidfd(int fd, int *ret)
+{
+	int pidfd = -1;
+	socklen_t n = sizeof(pidfd);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &n) < 0)
+		return errno == ENOPROTOOPT ? -EOPNOTSUPP : -errno;
+	*ret = pidfd;
+	return 0;
+}
+
+static int look_for_unit(struct peer *p, int fd, uid_t uid)
+{
+	struct unit *unit;
+	int r;
+
+	if (p->pidfd < 0) {
+		r = peer_pidfd(fd, &p->pidfd);
+		if (r < 0)
+			return r;
+	}
+	if (p->unit && unit_is_current(p->pidfd, p->unit))
+		return 0;
+	free(STEAL_PTR(p->unit));
+	unit = malloc(sizeof(*unit));
+	if (!unit)
+		return -ENOMEM;
+	r = unit_of_process(p->pidfd, uid, unit);
+	if (r < 0) {
+		free(unit);
+		return r;
+	}
+	p->unit = unit;
+	return 0;
+}
+
+int peer_unit(struct peer *p, int fd, uid_t uid, const struct unit **ret)
+{
+	int r = look_for_unit(p, fd, uid);
+
+	if (r == 0)
+		*ret = p->unit;
+	return r;
+}
+
 void peer_done(struct peer *p)
 {
+	if (p->pidfd >= 0)
+		close(p->pidfd);
+	p->pidfd = -1;
+	free(STEAL_PTR(p->unit));
 	free(STEAL_PTR(p->groups));
 	p->n_groups = 0;
 }

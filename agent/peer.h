@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "agent/unit.h"
 #include "protocol/base/cleanup.h"
 
 enum peer_standing {
@@ -29,6 +30,8 @@ struct peer {
 	enum peer_standing standing;
 	gid_t *groups; /* with the primary one; NULL until peer_settle() */
 	size_t n_groups;
+	int pidfd;	   /* kept from the first peer_unit() on; -1 before */
+	struct unit *unit; /* as last found; NULL before */
 };
 
 /*
@@ -47,5 +50,14 @@ enum peer_standing peer_settle(struct peer *p, int fd);
 const char *peer_standing_text(enum peer_standing standing);
 
 bool peer_is_member(const struct peer *p, gid_t gid);
+
+/*
+ * The unit that the peer's process is in, now. uid: as for unit_of_process(). *ret is the peer's.
+ * Returns 0, or as unit_of_process(): then the peer counts as being in no unit.
+ */
+int peer_unit(struct peer *p, int fd, uid_t uid, const struct unit **ret) MUST_USE;
+
+/* The pidfd of the process that connected the socket. Close-on-exec. 0 or a negative errno. */
+int peer_pidfd(int fd, int *ret) MUST_USE;
 
 void peer_done(struct peer *p);

@@ -264,6 +264,20 @@ enum dispatched reply_token_revoked(struct request *req, uint64_t id)
 	return reply_end(req);
 }
 
+enum dispatched reply_wrong_bearer(struct request *req, uint64_t id)
+{
+	struct json_writer *w = error_begin(req, OURS "WrongBearer");
+
+	req->agent->denied_total++;
+	write_id(w, "id", id);
+	return reply_end(req);
+}
+
+enum dispatched reply_binding_unavailable(struct request *req, enum token_binding binding)
+{
+	return reply_error(req, OURS "BindingUnavailable", "binding", span_of(binding_names[binding]));
+}
+
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
 {
 	struct json_writer *w = error_begin(req, OURS "PolicyInvalid");

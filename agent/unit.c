@@ -1,7 +1,8 @@
 /*
- * agent/unit.c - see unit.h. PIDFD_GET_INFO (Linux 6.13) gives the number of the process and the inode of its control group in
- * one look; the path read from /proc by that number is right if it leads to that inode. Before 6.13 the number
- * comes from the pidfd's fdinfo, and the path counts if the process still lives afterwards.
+ * agent/unit.c - see unit.h. PIDFD_GET_INFO (Linux 6.13) gives the number of the process and the
+ * inode of its control group in one look; the path read from /proc by that number is right if it
+ * leads to that inode. Before 6.13 the number comes from the pidfd's fdinfo, and the path counts if
+ * the process still lives afterwards.
  */
 #include "agent/unit.h"
 
@@ -30,7 +31,9 @@ struct pidfd_look {
 #define PIDFD_LOOK _IOWR(0xFF, 11, struct pidfd_look)
 enum { LOOK_PID = 1, LOOK_CREDS = 2, LOOK_CGROUP = 4, LOOK_ALL = 7 };
 
-/* ---- the path --------------------------------------------------------------------------------- */
+/*
+ * ---- the path ---------------------------------------------------------------------------------
+ */
 
 static bool ends_with(struct span s, const char *end)
 {
@@ -78,7 +81,8 @@ static bool next_unit(const char **at, struct span *ret)
 	return false;
 }
 
-bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MAX + 1], size_t *ret_path_n)
+bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MAX + 1],
+		      size_t *ret_path_n)
 {
 	const char *at = path;
 	struct span part;
@@ -104,11 +108,14 @@ bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MA
 	return true;
 }
 
-/* ---- the process ------------------------------------------------------------------------------ */
+/*
+ * ---- the process ------------------------------------------------------------------------------
+ */
 
 static int read_text(const char *path, char *buf, size_t size)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -136,7 +143,7 @@ static int look(int pidfd, pid_t *ret_pid, uint64_t *ret_cgroup)
 	struct pidfd_look info = { .mask = LOOK_ALL };
 	char path[64], text[1024];
 	const char *line;
-	int pid, inner, r;
+	int pid, r;
 
 	if (ioctl(pidfd, PIDFD_LOOK, &info) == 0) {
 		if ((info.mask & LOOK_ALL) != LOOK_ALL)
@@ -154,14 +161,9 @@ static int look(int pidfd, pid_t *ret_pid, uint64_t *ret_cgroup)
 	line = strstr(text, "\nNSpid:");
 	if (!line)
 		return -EOPNOTSUPP;
-	switch (sscanf(line + strlen("\nNSpid:"), "%d%*[ \t]%d", &pid, &inner)) {
-	case 1:
-		break;
-	case 2:
-		return -EREMOTE;
-	default:
+	/* Further numbers are those in namespaces below this one. */
+	if (sscanf(line + strlen("\nNSpid:"), "%d", &pid) != 1)
 		return -EOPNOTSUPP;
-	}
 	if (pid <= 0)
 		return pid < 0 ? -ESRCH : -EREMOTE;
 	*ret_pid = pid;
@@ -228,7 +230,8 @@ static int confirm(int pidfd, pid_t pid, uint64_t cgroup, const char *path)
 int unit_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN])
 {
 	char full[sizeof(CGROUP_ROOT) + UNIT_PATH_MAX], text[33];
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_
+	int fd = -1;
 	struct stat st;
 	unsigned byte;
 
@@ -278,7 +281,18 @@ int unit_of_process(int pidfd, uid_t uid, struct unit *ret)
 		return r == -ENOENT ? -ESRCH : r == -ENODATA ? -ENXIO : r;
 	/* The run that was read is the one that the process is in, if it is still there. */
 	r = confirm(pidfd, pid, cgroup, path);
-	if (r == 0)
-		*ret = unit;
-	return r;
+	if (r < 0)
+		return r;
+	unit.group = cgroup;
+	*ret = unit;
+	return 0;
+}
+
+bool unit_is_current(int pidfd, const struct unit *unit)
+{
+	uint64_t cgroup;
+	pid_t pid;
+
+	return unit->group && look(pidfd, &pid, &cgroup) == 0 && cgroup == unit->group &&
+	       !has_ended(pidfd);
 }

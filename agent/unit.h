@@ -1,8 +1,10 @@
 /*
- * agent/unit.h - which systemd unit a process is in, by its control group, in the run of the unit that it is now.
+ * agent/unit.h - which systemd unit a process is in, by its control group, in the run of the unit
+ * that it is now.
  *
  * Only the system manager's part of a control group's path decides: below user@N.service (and below
- * any delegated group) names are what a user made them. In a user's own agent that user's manager's part does.
+ * any delegated group) names are what a user made them. In a user's own agent that user's manager's
+ * part does.
  */
 #pragma once
 
@@ -19,21 +21,34 @@ struct unit {
 	char name[UNIT_NAME_MAX + 1]; /* "nightly@7.service" */
 	char path[UNIT_PATH_MAX];     /* of its control group, below /sys/fs/cgroup */
 	uint8_t invocation[INVOCATION_LEN];
+	uint64_t group; /* the inode of the process's group; 0: the kernel does not tell at once */
 };
 
 /*
- * The unit part of a control group's path ("/system.slice/x.service/y"): writes the unit's name and the length of the path up to
- * and with it. uid: the user whose manager decides (a user's own agent), or (uid_t)-1 for the system's. Pure. False where there is none.
+ * The unit part of a control group's path ("/system.slice/x.service/y"): writes the unit's name and
+ * the length of the path up to and with it. uid: the user whose manager decides (a user's own
+ * agent), or (uid_t)-1 for the system's. Pure. False where there is none.
  */
-bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MAX + 1], size_t *ret_path_n);
+bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MAX + 1],
+		      size_t *ret_path_n);
 
 /*
- * The unit of the process behind the pidfd, with its invocation. Everything read elsewhere counts only if the pidfd says before and after
- * that it is the same live process in the same group.
- * Returns 0; -ENXIO: it is in no unit; -ESRCH: it has ended, or moved while it was looked at; -EREMOTE: of another pid
- * namespace; -EOPNOTSUPP: the kernel can't tell; any other errno of the system.
+ * The unit of the process behind the pidfd, with its invocation. Everything read elsewhere counts
+ * only if the pidfd says before and after that it is the same live process in the same group.
+ * Returns 0; -ENXIO: it is in no unit; -ESRCH: it has ended, or moved while it was looked at;
+ * -EREMOTE: of another pid namespace; -EOPNOTSUPP: the kernel can't tell; any other errno of the
+ * system.
  */
 int unit_of_process(int pidfd, uid_t uid, struct unit *ret) MUST_USE;
 
-/* The invocation of the unit whose group is at path now. 0, -ENOENT (it is gone), -ENODATA (it has none that can be trusted). */
+/*
+ * Whether the process behind the pidfd still is in the group that unit_of_process() found it in, by
+ * one look. False where that can't be told so quickly.
+ */
+bool unit_is_current(int pidfd, const struct unit *unit);
+
+/*
+ * The invocation of the unit whose group is at path now. 0, -ENOENT (it is gone), -ENODATA (it has
+ * none that can be trusted).
+ */
 int unit_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN]) MUST_USE;

@@ -5,6 +5,7 @@
 #include "agent/upkeep.h"
 
 #include "agent/change.h"
+#include "agent/holder.h"
 #include "agent/trim.h"
 #include "protocol/base/time.h"
 
@@ -173,6 +174,7 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 	(void)at_us;
 	keep_some(a);
 	forget_some(a);
+	holders_tidy(a);
 	trim_when_idle(a);
 	(void)sd_event_source_set_time(source, agent_monotonic(a) + KEEP_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
