@@ -136,19 +136,32 @@ static void measure_starts(struct fleet *f)
 		report("  with nothing of the disk in memory", &cold, "s", NO_BOUND, 0);
 }
 
-static double verify_round(struct fleet *f)
+static const char *any_value(const struct fleet *f)
 {
 	static uint64_t random = 88172645463325252U;
+
+	random ^= random << 13;
+	random ^= random >> 7;
+	random ^= random << 17;
+	return f->values[random % f->n];
+}
+
+/* Microseconds a call. The next value is fetched while the agent works: how this program finds it is not what is measured. */
+static double verify_round(struct fleet *f)
+{
+	const char *value = any_value(f);
 	uint64_t start = now_ns(), now = start;
 	unsigned n = 0;
 
 	while (now - start < ROUND_NS) {
 		for (int i = 0; i < 64; i++, n++) {
-			random ^= random << 13;
-			random ^= random >> 7;
-			random ^= random << 17;
-			if (!verify_one(f->fd, f->values[random % f->n]))
+			const char *next = any_value(f);
+
+			__builtin_prefetch(next);
+			__builtin_prefetch(next + VALUE_LEN - 1);
+			if (!verify_one(f->fd, value))
 				give_up("a token was refused");
+			value = next;
 		}
 		now = now_ns();
 	}
