@@ -233,8 +233,7 @@ static size_t piece_length(struct span value, size_t max)
 {
 	if (value.n <= max)
 		return value.n;
-	while (max > 0 &&
-	       (is_blank(value.p[max - 1]) || is_blank(value.p[max]) || value.p[max] == ';'))
+	while (max > 0 && (is_blank(value.p[max - 1]) || is_blank(value.p[max])))
 		max--;
 	return max;
 }

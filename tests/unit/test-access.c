@@ -9,9 +9,9 @@
 
 /* ---- selectors ------------------------------------------------------------------------------- */
 
-enum { CI = 1000, BOB = 1001, API = 2000, DEV = 2001 };
+enum { CI = 1000, BOB = 1001, API = 2000 };
 
-static const gid_t in_api[] = { 100, API };
+static const gid_t in_api[] = { 0, 100, API };
 
 #define HOST(id)            \
 	{                   \
@@ -23,11 +23,11 @@ static const gid_t in_api[] = { 100, API };
 	}
 #define HOST_API(id, u)                                                   \
 	{                                                                 \
-		.uid = (id), .groups = in_api, .n_groups = 2, .unit = (u) \
+		.uid = (id), .groups = in_api, .n_groups = 3, .unit = (u) \
 	}
 #define CONTAINER(id, u)                                                                   \
 	{                                                                                  \
-		.uid = (id), .no_user = true, .groups = in_api, .n_groups = 2, .unit = (u) \
+		.uid = (id), .no_user = true, .groups = in_api, .n_groups = 3, .unit = (u) \
 	}
 
 START_TEST(selectors_of_a_kind_are_alternatives_and_all_kinds_must_hold)
