@@ -272,9 +272,9 @@ static int credential_binding(struct rules *r, const char *value)
 {
 	static const char *const bindings[] = { "none", "process", "unit" };
 
-	for (uint8_t i = 0; i < ARRAY_SIZE(bindings); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(bindings); i++) {
 		if (strcmp(value, bindings[i]) == 0) {
-			rules_credential(r)->binding = i;
+			rules_credential(r)->binding = (uint8_t)i;
 			return 0;
 		}
 	}
