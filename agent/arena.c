@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { FINE_MAX = 512, FINE_CLASSES = FINE_MAX / REF_UNIT };
+enum { FINE_CLASSES = 512 / REF_UNIT };
 
 struct block {
 	uint32_t next, prev; /* in the class's chain, or in that of free ones; number + 1 */
@@ -32,9 +32,12 @@ _Static_assert(ARENA_PIECE_MAX == BLOCK_ROOM / 2, "two of the largest fit a bloc
 
 static unsigned class_of(size_t n)
 {
-	if (n <= FINE_MAX)
-		return (unsigned)((n + REF_UNIT - 1) / REF_UNIT) - 1;
-	return FINE_CLASSES + 31 - (unsigned)(BLOCK_ROOM / n);
+	size_t units = (n + REF_UNIT - 1) / REF_UNIT;
+
+	if (units <= FINE_CLASSES)
+		return (unsigned)units - 1;
+	/* Of whole units, so that as many fit as the class, which is of whole units too, says. */
+	return FINE_CLASSES + 31 - (unsigned)(BLOCK_ROOM / (units * REF_UNIT));
 }
 
 static size_t class_size(unsigned kind)
