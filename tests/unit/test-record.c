@@ -11,117 +11,6 @@
 #include "tests/unit/facts-unit.h"
 #include "tests/unit/unit.h"
 
-/* Facts with memory of their own for what they borrow. */
-struct sample {
-	struct token_facts facts;
-	char name[TOKEN_NAME_MAX];
-	char labels[5][LABEL_MAX];
-	uint8_t scopes[SCOPES_MAX * (1 + SCOPE_MAX)];
-};
-
-static uint64_t below(uint64_t *seed, uint64_t n)
-{
-	return unit_random(seed) % n;
-}
-
-static bool one_in(uint64_t *seed, uint64_t n)
-{
-	return below(seed, n) == 0;
-}
-
-static uint64_t random_instant(uint64_t *seed)
-{
-	return below(seed, UINT64_C(1) << (20 + below(seed, 39)));
-}
-
-static struct span random_label(uint64_t *seed, char *dst)
-{
-	size_t n = one_in(seed, 8) ? LABEL_MAX : below(seed, 30);
-
-	if (one_in(seed, 2))
-		return SPAN_NONE;
-	for (size_t i = 0; i < n; i++)
-		dst[i] = (char)unit_random(seed);
-	return (struct span){ dst, n };
-}
-
-static struct packed_scopes random_scopes(uint64_t *seed, uint8_t *dst, bool most)
-{
-	static const char chars[] = "abcXYZ019._-";
-	unsigned count = most ? SCOPES_MAX : (unsigned)below(seed, 5);
-	size_t n = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		size_t len = most ? SCOPE_MAX : 3 + below(seed, 40);
-
-		dst[n++] = (uint8_t)len;
-		for (size_t at = 0; at < len; at++)
-			dst[n + at] = (uint8_t)chars[below(seed, sizeof(chars) - 1)];
-		dst[n + len / 2] = ':';
-		n += len;
-	}
-	return (struct packed_scopes){ dst, (uint16_t)n, (uint8_t)count };
-}
-
-static void fill_holder(uint64_t *seed, struct sample *s)
-{
-	struct holder *h = &s->facts.holder;
-
-	s->facts.binding = (enum token_binding)below(seed, 3);
-	if (s->facts.binding == BINDING_PROCESS) {
-		for (size_t i = 0; i < sizeof(h->boot); i++)
-			h->boot[i] = (uint8_t)unit_random(seed);
-		h->pidfd_inode = unit_random(seed);
-		h->pid = (int32_t)below(seed, INT32_MAX);
-	} else if (s->facts.binding == BINDING_UNIT) {
-		for (size_t i = 0; i < sizeof(h->invocation); i++)
-			h->invocation[i] = (uint8_t)unit_random(seed);
-		h->unit = (struct span){ s->labels[4], below(seed, LABEL_MAX + 1) };
-	}
-}
-
-static void fill_times(uint64_t *seed, struct token_facts *f)
-{
-	f->created_us = random_instant(seed);
-	f->expires_us = random_instant(seed);
-	f->length_us = f->expires_us > f->created_us && one_in(seed, 2)
-			       ? f->expires_us - f->created_us
-			       : random_instant(seed);
-	if (one_in(seed, 2))
-		f->last_used_us = (1 + below(seed, UINT32_MAX)) * USEC_PER_SEC;
-	if (one_in(seed, 2)) {
-		f->state = one_in(seed, 2) ? TOKEN_EXPIRED : TOKEN_REVOKED;
-		f->ended = (enum end_reason)(END_EXPIRED + below(seed, END_ROTATED));
-		f->ended_us = random_instant(seed);
-	}
-}
-
-static void fill(uint64_t *seed, struct sample *s)
-{
-	struct token_facts *f = &s->facts;
-	size_t name_len = 1 + below(seed, TOKEN_NAME_MAX);
-
-	memset(s, 'n', sizeof(*s));
-	*f = (struct token_facts){
-		.id = unit_random(seed) | 1,
-		.row = 1 + below(seed, (UINT64_C(1) << 48) - 1),
-		.name = { s->name, name_len },
-		.owner_uid = (uid_t)unit_random(seed),
-		.owner_name = random_label(seed, s->labels[0]),
-		.last_used_by = random_label(seed, s->labels[1]),
-		.credential = random_label(seed, s->labels[2]),
-		.issued_to = random_label(seed, s->labels[3]),
-		.scopes = random_scopes(seed, s->scopes, one_in(seed, 50)),
-		.uses_left = one_in(seed, 2) ? USES_UNLIMITED : (int64_t)below(seed, INT64_MAX),
-		.parent = one_in(seed, 2) ? 0 : unit_random(seed) | 1,
-		.replaced_by = one_in(seed, 2) ? 0 : unit_random(seed) | 1,
-	};
-	fill_times(seed, f);
-	fill_holder(seed, s);
-	for (size_t i = 0; i < sizeof(f->hash); i++)
-		f->hash[i] = (uint8_t)unit_random(seed);
-}
-
 /* Reads from memory of exactly n bytes, so that a step too far is found by the sanitizer. */
 static int read_exactly(const uint8_t *data, size_t n, struct token_facts *ret, uint8_t **ret_copy)
 {
@@ -150,7 +39,7 @@ static void check_canonical(const uint8_t *data, size_t n)
 START_TEST(any_facts_are_read_as_they_were_written)
 {
 	uint64_t seed = 1;
-	struct sample s;
+	struct facts_sample s;
 
 	for (int i = 0; i < 50000; i++) {
 		_cleanup_free_
@@ -159,7 +48,7 @@ START_TEST(any_facts_are_read_as_they_were_written)
 		struct token_facts facts;
 		size_t n;
 
-		fill(&seed, &s);
+		facts_fill(&seed, &s);
 		n = record_write(&s.facts, data);
 		UNIT_CHECK(n <= RECORD_MAX, "%zu bytes", n);
 		UNIT_CHECK(read_exactly(data, n, &facts, &copy) == 0, "sample %d is refused", i);
@@ -171,14 +60,14 @@ END_TEST
 START_TEST(the_longest_record_fits)
 {
 	uint64_t seed = 2;
-	struct sample s;
+	struct facts_sample s;
 	uint8_t data[RECORD_MAX];
 	struct token_facts facts;
 	size_t n;
 
-	fill(&seed, &s);
+	facts_fill(&seed, &s);
 	s.facts.name.n = TOKEN_NAME_MAX;
-	s.facts.scopes = random_scopes(&seed, s.scopes, true);
+	s.facts.scopes = facts_random_scopes(&seed, s.scopes, true);
 	s.facts.owner_name = (struct span){ s.labels[0], LABEL_MAX };
 	s.facts.last_used_by = (struct span){ s.labels[1], LABEL_MAX };
 	s.facts.credential = (struct span){ s.labels[2], LABEL_MAX };
@@ -204,11 +93,11 @@ START_TEST(a_last_use_is_kept_in_whole_seconds)
 		{ 1999999, 1000000 },
 	};
 	uint64_t seed = 3;
-	struct sample s;
+	struct facts_sample s;
 	uint8_t data[RECORD_MAX];
 	struct token_facts facts;
 
-	fill(&seed, &s);
+	facts_fill(&seed, &s);
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
 		s.facts.last_used_us = times[i][0];
 		ck_assert_int_eq(record_read(data, record_write(&s.facts, data), &facts), 0);
@@ -220,13 +109,13 @@ END_TEST
 START_TEST(every_truncation_is_refused)
 {
 	uint64_t seed = 4;
-	struct sample s;
+	struct facts_sample s;
 
 	for (int i = 0; i < 200; i++) {
 		uint8_t data[RECORD_MAX];
 		size_t n;
 
-		fill(&seed, &s);
+		facts_fill(&seed, &s);
 		n = record_write(&s.facts, data);
 		for (size_t cut = 0; cut < n; cut++) {
 			_cleanup_free_
@@ -243,17 +132,17 @@ END_TEST
 START_TEST(anything_after_the_end_is_refused)
 {
 	uint64_t seed = 5;
-	struct sample s;
+	struct facts_sample s;
 
 	for (int i = 0; i < 2000; i++) {
 		uint8_t data[RECORD_MAX + 16] = {};
 		struct token_facts facts;
 		size_t n;
 
-		fill(&seed, &s);
+		facts_fill(&seed, &s);
 		n = record_write(&s.facts, data);
-		memset(data + n, (int)below(&seed, 256), 16);
-		UNIT_CHECK(record_read(data, n + 1 + below(&seed, 16), &facts) == -EBADMSG,
+		memset(data + n, (int)facts_below(&seed, 256), 16);
+		UNIT_CHECK(record_read(data, n + 1 + facts_below(&seed, 16), &facts) == -EBADMSG,
 			   "bytes after the end are taken");
 	}
 }
@@ -262,13 +151,13 @@ END_TEST
 START_TEST(a_flipped_bit_is_refused_or_says_something_else_properly)
 {
 	uint64_t seed = 6;
-	struct sample s;
+	struct facts_sample s;
 
 	for (int i = 0; i < 60; i++) {
 		uint8_t data[RECORD_MAX];
 		size_t n;
 
-		fill(&seed, &s);
+		facts_fill(&seed, &s);
 		n = record_write(&s.facts, data);
 		for (size_t bit = 0; bit < n * 8; bit++) {
 			data[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -282,11 +171,11 @@ END_TEST
 START_TEST(random_bytes_do_no_harm)
 {
 	uint64_t seed = 7;
-	struct sample s;
+	struct facts_sample s;
 
 	for (int i = 0; i < 200000; i++) {
 		uint8_t data[512];
-		size_t n = below(&seed, sizeof(data));
+		size_t n = facts_below(&seed, sizeof(data));
 
 		for (size_t at = 0; at < n; at++)
 			data[at] = (uint8_t)unit_random(&seed);
@@ -298,10 +187,11 @@ START_TEST(random_bytes_do_no_harm)
 		uint8_t data[RECORD_MAX];
 		size_t n;
 
-		fill(&seed, &s);
+		facts_fill(&seed, &s);
 		n = record_write(&s.facts, data);
-		for (uint64_t k = 1 + below(&seed, 3); k > 0; k--)
-			data[below(&seed, one_in(&seed, 2) ? 8 : n)] = (uint8_t)unit_random(&seed);
+		for (uint64_t k = 1 + facts_below(&seed, 3); k > 0; k--)
+			data[facts_below(&seed, facts_one_in(&seed, 2) ? 8 : n)] =
+				(uint8_t)unit_random(&seed);
 		check_canonical(data, n);
 	}
 }
