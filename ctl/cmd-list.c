@@ -68,7 +68,7 @@ int cmd_show(const struct args *a)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else
-		facts_print(a, token, NULL);
+		facts_print(a, token);
 	return EXIT_DONE;
 }
 
@@ -90,7 +90,7 @@ static int verify(const struct args *a, struct jeton *jeton)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else if (!a->quiet)
-		facts_print(a, token, access);
+		facts_print_verified(a, token, access);
 	return EXIT_DONE;
 }
 

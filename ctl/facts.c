@@ -64,7 +64,15 @@ static void print_text(const char *label, const char *text)
 		fact(label, STYLE_PLAIN, "%s", text);
 }
 
-static void print_used(const struct args *a, const struct jeton_token *t)
+/* An instant, as a line of a token says it. */
+typedef const char *say_when(const struct args *a, int64_t at_us, char dst[static FACTS_WHEN_MAX]);
+
+static const char *span_alone(const struct args *a, int64_t at_us, char dst[static FACTS_WHEN_MAX])
+{
+	return time_format_relative((uint64_t)at_us, a->now_us, dst, FACTS_WHEN_MAX);
+}
+
+static void print_used(const struct args *a, const struct jeton_token *t, say_when *say)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -72,11 +80,11 @@ static void print_used(const struct args *a, const struct jeton_token *t)
 		fact("Last used", STYLE_PLAIN, "never");
 		return;
 	}
-	fact("Last used", STYLE_PLAIN, "%s%s%s", facts_when(a, t->last_used_us, when),
+	fact("Last used", STYLE_PLAIN, "%s%s%s", say(a, t->last_used_us, when),
 	     t->last_used_by ? " by " : "", t->last_used_by ? t->last_used_by : "");
 }
 
-static void print_end(const struct args *a, const struct jeton_token *t)
+static void print_end(const struct args *a, const struct jeton_token *t, say_when *say)
 {
 	static const char *const reasons[] = {
 		[JETON_END_EXPIRED] = "at its time",
@@ -92,11 +100,12 @@ static void print_end(const struct args *a, const struct jeton_token *t)
 	char when[FACTS_WHEN_MAX];
 
 	if (t->ended_us != JETON_UNSET)
-		fact("Ended", STYLE_PLAIN, "%s%s%s", facts_when(a, t->ended_us, when),
-		     reason ? ", " : "", reason ? reason : "");
+		fact("Ended", STYLE_PLAIN, "%s%s%s", say(a, t->ended_us, when), reason ? ", " : "",
+		     reason ? reason : "");
 }
 
-void facts_print(const struct args *a, const struct jeton_token *t, const char *const access[])
+static void print(const struct args *a, const struct jeton_token *t, const char *const access[],
+		  say_when *say)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -108,9 +117,9 @@ void facts_print(const struct args *a, const struct jeton_token *t, const char *
 	print_list("Scopes", t->scopes, "all that its owner has access to");
 	if (access)
 		print_list("Access now", access, "none: its owner has lost it");
-	fact("Created", STYLE_PLAIN, "%s", facts_when(a, t->created_us, when));
-	fact("Expires", STYLE_PLAIN, "%s", facts_when(a, t->expires_us, when));
-	print_used(a, t);
+	fact("Created", STYLE_PLAIN, "%s", say(a, t->created_us, when));
+	fact("Expires", STYLE_PLAIN, "%s", say(a, t->expires_us, when));
+	print_used(a, t, say);
 	if (t->uses_left != JETON_UNSET)
 		fact("Uses left", STYLE_PLAIN, "%" PRIi64, t->uses_left);
 	if (t->binding != JETON_BINDING_NONE)
@@ -119,5 +128,16 @@ void facts_print(const struct args *a, const struct jeton_token *t, const char *
 	print_text("Replaced by", t->replaced_by);
 	print_text("Credential", t->credential);
 	print_text("Issued to", t->issued_to);
-	print_end(a, t);
+	print_end(a, t, say);
+}
+
+void facts_print(const struct args *a, const struct jeton_token *t)
+{
+	print(a, t, NULL, facts_when);
+}
+
+void facts_print_verified(const struct args *a, const struct jeton_token *t,
+			  const char *const access[])
+{
+	print(a, t, access, span_alone);
 }

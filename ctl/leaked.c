@@ -43,6 +43,13 @@ enum leaked leaked_of(const struct jeton_token *token, uint64_t now_us)
 	return LEAKED_ENDED;
 }
 
+/* By whoever presents it, or with a parent that was presented before it; other ends were others'. */
+static bool may_be_ours(const struct jeton_token *token)
+{
+	return token->ended == JETON_END_PRESENTED || token->ended == JETON_END_PARENT ||
+	       token->ended == JETON_END_OTHER;
+}
+
 enum leaked leaked_end(const struct args *a, struct jeton *jeton, struct span value,
 		       int *ret_status)
 {
@@ -54,6 +61,8 @@ enum leaked leaked_end(const struct args *a, struct jeton *jeton, struct span va
 	text[TOKEN_LEN] = 0;
 	r = jeton_revoke_value(jeton, text, &token);
 	explicit_bzero(text, sizeof(text));
+	if (r == 0 && token->state == JETON_STATE_REVOKED && !may_be_ours(token))
+		return LEAKED_REVOKED;
 	if (r == 0)
 		return leaked_of(token, a->now_us);
 	if (r == JETON_ERROR_INVALID_TOKEN)

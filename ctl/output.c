@@ -37,7 +37,7 @@ void output_init(void)
 /* Put together, spelt out and written in one go, so that lines of two processes do not mix. */
 static PRINTF(2, 0) void print_line(const char *before, const char *format, va_list ap)
 {
-	char text[2048], line[sizeof(text) * 2];
+	char text[6144], line[sizeof(text) * 2]; /* the longest path and some words */
 	size_t at = strlen(before);
 	int n = vsnprintf(text, sizeof(text), format, ap);
 
