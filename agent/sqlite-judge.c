@@ -173,8 +173,9 @@ int sqlite_file_judge(const struct state_dir *dir, struct store_error *e)
 	if (fstat(fd, &st) < 0)
 		return store_fail(e, -errno, "can't look at %s/%s: %s", dir->path, STORE_FILE,
 				  strerror(errno));
+	/* A first start never leaves it so: it makes the store under another name. */
 	if (st.st_size == 0)
-		return judge_nothing(dir, e);
+		return sqlite_file_damaged(dir, STORE_FILE, e);
 	r = judge_header(dir, fd, e);
 	if (r < 0)
 		return r;

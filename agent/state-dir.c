@@ -169,6 +169,11 @@ int state_dir_open_file(const struct state_dir *d, const char *name, int flags)
 	return steal_fd(&fd);
 }
 
+bool state_dir_is_there(const struct state_dir *d, const char *name)
+{
+	return faccessat(d->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int state_dir_has(const struct state_dir *d, const char *name)
 {
 	struct stat st;

@@ -50,5 +50,8 @@ int state_dir_remove(const struct state_dir *d, const char *name);
  */
 int state_dir_open_file(const struct state_dir *d, const char *name, int flags) MUST_USE;
 
+/* Whether there is anything of this name. */
+bool state_dir_is_there(const struct state_dir *d, const char *name);
+
 /* Whether there is a file of this name with anything in it (1, 0), or a negative errno. */
 int state_dir_has(const struct state_dir *d, const char *name) MUST_USE;

@@ -289,9 +289,9 @@ const struct store_backend_ops sqlite_store_ops = {
 
 int store_sqlite_exists(const struct state_dir *dir)
 {
-	int r = state_dir_has(dir, STORE_FILE);
-
-	return r != 0 ? r : state_dir_has(dir, STORE_LOG);
+	if (state_dir_is_there(dir, STORE_FILE))
+		return 1;
+	return state_dir_has(dir, STORE_LOG);
 }
 
 int store_sqlite_open(const struct state_dir *dir, struct store_backend **ret,
@@ -304,11 +304,7 @@ int store_sqlite_open(const struct state_dir *dir, struct store_backend **ret,
 	r = sqlite_file_judge(dir, e);
 	if (r <= 0)
 		return r < 0 ? r : -ENOENT;
-	r = state_dir_has(dir, STORE_LOG);
-	if (r < 0)
-		return store_fail(e, r, "can't look at %s/" STORE_LOG ": %s", dir->path,
-				  strerror(-r));
-	had_log = faccessat(dir->fd, STORE_LOG, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	had_log = state_dir_is_there(dir, STORE_LOG);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return store_fail(e, -ENOMEM, "no memory");

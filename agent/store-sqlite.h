@@ -10,7 +10,8 @@
 /*
  * Opens the store that is there; nothing of it changes before trust(). dir is borrowed, locked, and
  * outlives the backend.
- * Returns 0; -ENOENT where there is none (or only what a first start that was killed has left);
+ * Returns 0; -ENOENT where there is none (or only what a first start that was killed has left,
+ * under another name);
  * else with *e as store_open() has it.
  */
 int store_sqlite_open(const struct state_dir *dir, struct store_backend **ret,

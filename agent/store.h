@@ -41,8 +41,8 @@ struct store_error {
  * Opens the store in the directory, or makes one where there is none. Takes the directory's lock
  * (flock on the directory itself) first. master_key: STORE_KEY_LEN bytes, borrowed during the call
  * only. Nothing on disk is changed before all of it is proved to be whole, ours and of this key; on
- * failure not a byte has changed (a store half made by a first start that was killed counts as
- * none).
+ * failure not a byte has changed (what a first start that was killed has left, under another
+ * name, counts as none).
  * Returns 0, or with *ret_error: -EWOULDBLOCK another agent has it; -EKEYREJECTED wrong master key;
  * -EBADMSG damaged or altered; -EMEDIUMTYPE not a store of ours; -EPROTONOSUPPORT written by a
  * newer Jeton; any other errno of the system.

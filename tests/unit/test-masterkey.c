@@ -109,9 +109,11 @@ START_TEST(no_key_is_made_where_there_is_a_store)
 	box_remove(&b, "master.key");
 	box_remove(&b, "store.db");
 	must_refuse(&b, -ENOKEY, "no master key");
-	/* What a first start that was killed has left is none. */
 	box_remove(&b, "store.db-wal");
 	box_write(&b, "store.db", (struct bytes){ (uint8_t[]){ 0 }, 0 });
+	must_refuse(&b, -ENOKEY, "no master key");
+	/* What a first start that was killed has left is none. */
+	box_remove(&b, "store.db");
 	box_write(&b, "store.db.new", m.files[0]);
 	ck_assert_int_eq(read_key(&b), 0);
 	image_done(&m);
