@@ -248,7 +248,7 @@ int region_grow(struct region *r, size_t n)
 	if (k < 0)
 		return -ENOMEM;
 	r->size += n;
-	if (mem && mem->kind != MEMORY_UNLOCKED)
+	if (mem)
 		mem->locked += n;
 	return 0;
 }
@@ -259,8 +259,7 @@ void region_done(struct region *r)
 		return;
 	if (r->mem) {
 		secret_wipe(r->base, r->size);
-		if (r->mem->kind != MEMORY_UNLOCKED)
-			r->mem->locked -= r->size;
+		r->mem->locked -= r->size;
 	}
 	munmap(r->base, r->reserved);
 	*r = (struct region){};

@@ -28,7 +28,7 @@ struct secretmem {
 	 * second or third.
 	 */
 	size_t needed;
-	size_t locked; /* bytes really locked, in all regions; none of MEMORY_UNLOCKED */
+	size_t locked; /* bytes, in all regions; with MEMORY_UNLOCKED those that should be */
 };
 
 /*
