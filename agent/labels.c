@@ -15,22 +15,18 @@ struct label {
 	uint32_t next; /* in its bucket */
 	uint32_t n_users;
 	uint64_t hash;
+	uint32_t n_minted;
 	uint16_t n;
 	char text[];
 };
 
-/* The key is the process's own: hashes are never kept. */
-static uint64_t hash_text(struct span text)
+_Static_assert(sizeof(((struct labels *)NULL)->key) == crypto_shorthash_KEYBYTES, "SipHash's");
+
+static uint64_t hash_text(const struct labels *l, struct span text)
 {
-	static unsigned char key[crypto_shorthash_KEYBYTES];
-	static bool have_key;
 	uint64_t hash;
 
-	if (!have_key) {
-		randombytes_buf(key, sizeof(key));
-		have_key = true;
-	}
-	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text.p, text.n, key);
+	crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text.p, text.n, l->key);
 	return hash;
 }
 
@@ -55,6 +51,7 @@ int labels_init(struct labels *l, struct secretmem *mem, struct budget *budget, 
 
 	if (k < 0)
 		return k;
+	randombytes_buf(labels.key, sizeof(labels.key));
 	*l = labels;
 	return 0;
 }
@@ -105,7 +102,7 @@ uint32_t label_get(struct labels *l, struct span text, bool *ret_full)
 	if (!text.p)
 		return 0;
 	if (text.n <= LABEL_MAX) {
-		hash = hash_text(text);
+		hash = hash_text(l, text);
 		ref = find(l, text, hash);
 		if (!ref)
 			ref = add(l, text, hash);
@@ -120,6 +117,19 @@ uint32_t label_ref(struct labels *l, uint32_t label)
 	if (label)
 		label_at(l, label)->n_users++;
 	return label;
+}
+
+void label_count_minted(struct labels *l, uint32_t label, int more)
+{
+	if (label)
+		label_at(l, label)->n_minted += (uint32_t)more;
+}
+
+uint32_t labels_n_minted(const struct labels *l, struct span text)
+{
+	uint32_t label = find(l, text, hash_text(l, text));
+
+	return label ? label_at(l, label)->n_minted : 0;
 }
 
 void label_put(struct labels *l, uint32_t label)

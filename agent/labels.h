@@ -10,6 +10,7 @@
 struct labels {
 	struct arena *arena;
 	struct index index;
+	uint8_t key[16]; /* of the hash */
 };
 
 /* None yet. The arena must outlive the labels. 0 or -ENOMEM. */
@@ -26,6 +27,13 @@ uint32_t label_get(struct labels *l, struct span text, bool *ret_full) MUST_USE;
 
 /* One user more of a label that has one. 0 is fine. */
 uint32_t label_ref(struct labels *l, uint32_t label);
+
+/*
+ * One token more (1) or less (-1) that was minted for the credential of this label. 0 is fine. And how
+ * many there are for the credential of this name.
+ */
+void label_count_minted(struct labels *l, uint32_t label, int more);
+uint32_t labels_n_minted(const struct labels *l, struct span text);
 
 /* One user less; the last one frees it. 0 is fine. */
 void label_put(struct labels *l, uint32_t label);
