@@ -146,7 +146,7 @@ class Agent:
 
     def arguments(self):
         return ["--socket", self.socket, "--config", self.config, "--policy", self.policies,
-                "--state", self.state]
+                "--state", self.state, "--credential-socket", f"{self.run}/credential.sock"]
 
     def spawn(self, arguments=None, env=None, limits=None, setup=None, listen=(), lockable=False):
         """Starts the process and waits for nothing. limits: {RLIMIT_X: n}; setup() runs in it

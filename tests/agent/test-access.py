@@ -2,6 +2,7 @@
 """Policies: what a token reaches is cut to its owner's access, live; wrong files are refused whole."""
 
 import os
+import signal
 import threading
 import time
 
@@ -281,6 +282,7 @@ def refuses(agent, line, name="test.policy"):
     else:
         raise AssertionError("List was answered")
     is_of(admin.error("Reload"), path, line)
+    assert admin.error("Explain", scope="a:b").name == "MethodNotImplemented"
     assert admin.call("GetStatus")["state"] == "refusing"
     return admin
 
@@ -297,6 +299,17 @@ def an_agent_that_starts_with_wrong_policies_comes_up_refusing():
         c = agent.connect()
         assert reach(c, c.call("Issue", name="n")["token"]) == ["a:read"]
         agent.stop()
+
+
+@test
+def sighup_ends_the_refusing_once_the_files_are_right():
+    agent = Agent(policy="[Access]\n").start()
+    c = agent.admin()
+    assert c.call("GetStatus")["state"] == "refusing"
+    agent.policy(access("a:read"))
+    agent.signal(signal.SIGHUP)
+    wait_until(lambda: c.call("GetStatus")["state"] == "running", "it serves again")
+    assert c.call("Issue", name="n")
 
 
 @test
@@ -412,6 +425,13 @@ def a_look_up_of_names_that_hangs_keeps_neither_calls_nor_the_stop_waiting():
     # Whoever reads the groups now waits for a writer who never comes.
     mount(fifo, "/etc/group", flags=MS_BIND)
     admin.send("Reload")
+    # Reloads that wait, one whose caller leaves, and a caller whose name nobody knows yet.
+    waiting = [agent.admin(), agent.admin(), agent.connect(BOB)]
+    waiting[0].send("Reload")
+    waiting[1].send("Reload")
+    waiting[1].close()
+    waiting[2].send("Issue", {"name": "n"})
+    agent.signal(signal.SIGHUP)
     start = time.monotonic()
     for _ in range(100):
         assert reach(c, token) == ["a:read"]

@@ -74,6 +74,40 @@ def a_token_has_at_most_100_active_children():
     assert c.call("Derive", token=child["token"], name="grandchild")
 
 
+@test
+def a_rotation_makes_no_more_children_than_are_allowed():
+    c = Agent().start().connect()
+    parent = c.call("Issue", name="p")
+    children = serial(c, [("Derive", {"token": parent["token"], "name": "c"})] * 100)
+    for child in children[:5]:
+        try:
+            c.call("Rotate", id=child["info"]["id"], graceSec=100)
+        except Error as e:
+            limit_reached(e, 100)
+    active = [t for t in c.list(state="active") if t.get("parent") == parent["info"]["id"]]
+    assert len(active) <= 100, len(active)
+
+
+@test
+def who_has_all_tokens_allowed_may_still_rotate_one_without_grace():
+    c = Agent("MaxTokensPerUser=3").start().connect()
+    tokens = [c.call("Issue", name="n") for _ in range(3)]
+    new = c.call("Rotate", id=tokens[0]["info"]["id"], graceSec=0)
+    assert c.call("Verify", token=new["token"])
+    assert len(c.list(state="active")) == 3
+    limit_reached(c.error("Issue", name="n"), 3)
+
+
+@test(needs=[root])
+def an_administrator_gives_no_user_more_than_is_allowed():
+    agent = Agent("MaxTokensPerUser=2").start()
+    admin = agent.admin()
+    for _ in range(2):
+        admin.call("Issue", name="n", ownerUid=ALICE)
+    limit_reached(admin.error("Issue", name="n", ownerUid=ALICE), 2)
+    assert admin.call("Issue", name="n", ownerUid=BOB)
+
+
 # ---- memory --------------------------------------------------------------------------------------
 
 def fill(agent, most):

@@ -149,6 +149,17 @@ def a_message_that_is_no_call_changes_nothing():
 
 
 @test
+def texts_may_be_spelt_with_escapes():
+    c = started().connect()
+    token = c.call("Issue", name="n")["token"]
+    spelt = "".join(f"\\u{ord(x):04X}" if n % 2 else x for n, x in enumerate(token))
+    c.send_bytes(f'{{"method":"io.jeton.Agent.Verify","parameters":{{"token":"{spelt}"}}}}'.encode() + b"\0")
+    assert c.receive()["parameters"]["info"]["name"] == "n"
+    c.send_bytes(b'{"method":"io.jeton.Agent.Issue","parameters":{"n\\u0061me":"\\ud83d\\ude00\\/\\"\\\\"}}\0')
+    assert c.receive()["parameters"]["info"]["name"] == "😀/\"\\"
+
+
+@test
 def white_space_around_a_call_and_escapes_in_it_are_json():
     c = started().connect()
     c.send_bytes(b' \t\r\n{ "m\\u0065thod" : "org.varlink.service.Get\\u0049nfo" , '
@@ -306,6 +317,29 @@ def a_client_that_ends_its_sending_side_still_gets_its_replies():
     assert c.reply()["tokensActive"] == 1
     assert c.reply()["vendor"]
     assert c.is_closed()
+
+
+@test
+def a_client_that_ends_its_sending_side_at_once_is_let_go():
+    agent = started()
+    c = agent.connect()
+    c.sock.shutdown(socket.SHUT_WR)
+    assert c.is_closed()
+
+
+@test
+def a_client_that_leaves_in_the_midst_of_a_list_harms_nobody():
+    agent = started()
+    c = agent.connect()
+    answers = serial(c, [("Issue", {"name": f"n{n}"}) for n in range(400)])
+    serial(c, [("Revoke", {"id": a["info"]["id"]}) for a in answers[:200]])
+    for n in range(60):
+        with agent.connect() as other:
+            for _ in range(1 + n % 3):
+                other.send("List", {"state": "revoked"} if n % 2 else {}, more=True)
+            for _ in range(n % 7):
+                other.receive()
+    assert len(c.list()) == 400
 
 
 @test
@@ -576,6 +610,17 @@ def a_connection_that_says_nothing_is_kept():
     assert idle.call("GetStatus") and after.call("GetStatus")
 
 
+def processor_time(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @test(timeout=90)
 def replies_unread_for_thirty_seconds_close_the_connection():
     agent = started()
@@ -592,6 +637,7 @@ def replies_unread_for_thirty_seconds_close_the_connection():
     except BlockingIOError:
         pass
     assert sent < 64 << 20, "a client that reads nothing may ask without end"
+    assert resident_bytes(agent.pid) < 64 << 20
     poll = select.poll()
     poll.register(deaf.sock, select.POLLRDHUP | select.POLLHUP)
     while not poll.poll(200):
@@ -614,6 +660,46 @@ def a_client_that_never_reads_its_list_costs_others_nothing():
         asked = time.monotonic()
         assert len(c.list()) == 200
         assert time.monotonic() - asked < 2
+
+
+def flood(client, call):
+    """A process that sends the call without pause. It ends with the test."""
+    if os.fork() == 0:
+        try:
+            while True:
+                client.send_bytes(call * 50)
+        finally:
+            os._exit(0)
+
+
+@test(timeout=90)
+def calls_without_pause_by_some_do_not_starve_others():
+    for kind in ("GetStatus", "Verify", "List"):
+        agent = started()
+        c = agent.connect()
+        token = c.call("Issue", name="n")["token"]
+        parameters = {"token": token} if kind == "Verify" else {}
+        more = {"more": True} if kind == "List" else {}
+        for _ in range(4):
+            flood(agent.connect(), c.encode(kind, parameters, oneway=True, **more))
+        times = []
+        for _ in range(100):
+            start = time.monotonic()
+            c.call("Verify", token=token)
+            times.append(time.monotonic() - start)
+        assert sorted(times)[50] < 0.1 and max(times) < 1, (kind, sorted(times)[50], max(times))
+        agent.kill()
+
+
+@test(needs=[root])
+def an_agent_that_nobody_asks_does_nothing():
+    agent = started()
+    clients = [agent.connect() for _ in range(20)]
+    token = clients[0].call("Issue", name="n")["token"]
+    clients[1].call("Verify", token=token)
+    before = processor_time(agent.pid)
+    time.sleep(2)  # the time in which nothing must happen
+    assert processor_time(agent.pid) - before < 0.05
 
 
 # ---- descriptors ---------------------------------------------------------------------------------

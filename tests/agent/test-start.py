@@ -369,6 +369,23 @@ def what_is_under_way_at_sigterm_is_answered_or_was_not_done():
 
 
 @test
+def clients_that_do_not_read_do_not_keep_it_from_stopping():
+    agent = Agent().start()
+    c = agent.connect()
+    serial(c, [("Issue", {"name": f"n{n}"}) for n in range(300)])
+    deaf = [agent.connect() for _ in range(10)]
+    for d in deaf:
+        d.send_bytes(d.encode("List", {}, more=True) * 20)
+    c.call("GetStatus")
+    start = time.monotonic()
+    agent.signal(signal.SIGTERM)
+    assert agent.wait() == 0
+    assert time.monotonic() - start < 2
+    agent.start()
+    assert len(agent.connect().list()) == 300
+
+
+@test
 def a_second_sigterm_is_harmless():
     agent = Agent().start()
     clients = [agent.connect() for _ in range(8)]

@@ -382,6 +382,18 @@ def ended_tokens_are_listed_after_a_long_list_too():
 
 
 @test
+def tokens_with_the_greatest_facts_are_listed_as_they_were_issued():
+    c = started().connect()
+    scopes = [f"acme/pipeline:{'x' * 112}{n:02}" for n in range(32)]
+    calls = [("Issue", {"name": '"' * 125 + f"{n:03}", "scopes": scopes}) for n in range(200)]
+    issued = {a["info"]["id"]: a["info"] for a in serial(c, calls)}
+    for ident in list(issued)[:50]:
+        issued[ident] = c.call("Revoke", id=ident)["info"]
+    listed = c.list()
+    assert {t["id"]: t for t in listed} == issued and len(listed) == 200
+
+
+@test
 def a_list_goes_well_with_changes_in_its_midst():
     agent = started()
     c, other = agent.connect(), agent.connect()

@@ -277,6 +277,24 @@ class Client:
             if not message.get("continues"):
                 return answers
 
+    # ---- watching
+
+    def watch(self, **parameters):
+        """Starts to watch, and takes the first reply, which says that the watch stands."""
+        self.send("Watch", parameters, more=True)
+        if (event := self.event()) is not None:
+            raise Mismatch(f"the first reply has an event: {event}")
+        return self
+
+    def event(self):
+        """The next reply's event; raises Error."""
+        message = self.receive()
+        if "error" in message:
+            raise Error(message["error"], message.get("parameters", {}))
+        if not message.get("continues"):
+            raise Mismatch(f"a watch that ends with a reply: {message}")
+        return message["parameters"]["event"]
+
     def list(self, **parameters):
         """The tokens of List."""
         answers = [a.get("info") for a in self.more("List", **parameters)]
