@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 
 #include "agent/change.h"
+#include "agent/connection-buffers.h"
+#include "agent/connection-send.h"
 #include "agent/deadline.h"
 #include "agent/dispatch.h"
 
@@ -24,83 +26,14 @@ enum {
 	STREAM_COST = 16, /* messages that a slice of a stream counts for */
 };
 
-enum next { GO_ON, WAIT, CLOSE };
-
-/* ---- buffers --------------------------------------------------------------------------------- */
-
-static char *large_get(struct connection *c)
-{
-	char *buf;
-
-	if (c->client->n_large >= LARGE_BUFS_PER_USER)
-		return NULL;
-	buf = pool_get(&c->agent->large);
-	if (buf)
-		c->client->n_large++;
-	return buf;
-}
-
-/* The first that waits and may have one gets its turn. */
-static void wake_waiting(struct agent *a)
-{
-	struct connection **at = &a->waiting_first, *c, *before = NULL;
-
-	for (; (c = *at); before = c, at = &c->waiting_next)
-		if (c->client->n_large < LARGE_BUFS_PER_USER)
-			break;
-	if (!c)
-		return;
-	*at = c->waiting_next;
-	if (a->waiting_last == c)
-		a->waiting_last = before;
-	c->is_waiting = false;
-	deadline_again(c);
-}
-
-static void buffer_put(struct connection *c, char *buf, bool large)
-{
-	pool_put(large ? &c->agent->large : &c->agent->small, buf);
-	if (large) {
-		c->client->n_large--;
-		wake_waiting(c->agent);
-	}
-}
-
-static void wait_for_large(struct connection *c)
-{
-	struct agent *a = c->agent;
-
-	if (c->is_waiting)
-		return;
-	c->is_waiting = true;
-	c->waiting_next = NULL;
-	if (a->waiting_last)
-		a->waiting_last->waiting_next = c;
-	else
-		a->waiting_first = c;
-	a->waiting_last = c;
-}
-
-static void unwait(struct connection *c)
-{
-	struct connection **at = &c->agent->waiting_first, *before = NULL;
-
-	if (!c->is_waiting)
-		return;
-	for (; *at != c; at = &(*at)->waiting_next)
-		before = *at;
-	*at = c->waiting_next;
-	if (c->agent->waiting_last == c)
-		c->agent->waiting_last = before;
-	c->is_waiting = false;
-}
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 static void input_put(struct connection *c)
 {
 	if (!c->in.buf)
 		return;
 	frame_wipe(&c->in);
-	buffer_put(c, c->in.buf, c->in_large);
+	connection_buffer_put(c, c->in.buf, c->in_large);
 	c->in.buf = NULL;
 	c->in_large = false;
 }
@@ -120,152 +53,21 @@ static enum next input_room(struct connection *c, char **ret_room, size_t *ret_n
 	if (*ret_n > 0)
 		return GO_ON;
 	assert(!c->in_large);
-	buf = large_get(c);
+	buf = connection_large_get(c);
 	if (!buf) {
-		wait_for_large(c);
+		connection_wait_for_large(c);
 		return WAIT;
 	}
 	{
 		char *old = c->in.buf;
 
 		frame_move(&c->in, buf, LARGE_BUF);
-		buffer_put(c, old, false);
+		connection_buffer_put(c, old, false);
 		c->in_large = true;
 	}
 	*ret_n = frame_room(&c->in, ret_room);
 	return GO_ON;
 }
-
-static void rest_put(struct connection *c)
-{
-	if (!c->rest)
-		return;
-	if (c->rest_has_value)
-		secret_wipe(c->rest, c->rest_n);
-	buffer_put(c, c->rest, c->rest_large);
-	c->rest = NULL;
-}
-
-/* ---- sending --------------------------------------------------------------------------------- */
-
-/* Bytes that the socket took, 0 where it is full, or a negative errno. */
-static ssize_t send_some(struct connection *c, const char *p, size_t n)
-{
-	ssize_t r;
-
-	do
-		r = send(c->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	return r;
-}
-
-/* Asks for EPOLLOUT only while it is wanted: each byte that a client reads would wake the loop. */
-static void want_out(struct connection *c, bool want)
-{
-	if (c->wants_out == want)
-		return;
-	if (sd_event_source_set_io_events(c->source, (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET) |
-							     (want ? EPOLLOUT : 0)) >= 0)
-		c->wants_out = want;
-}
-
-static enum next send_rest(struct connection *c)
-{
-	ssize_t n = send_some(c, c->rest + c->rest_at, c->rest_n - c->rest_at);
-
-	if (n < 0)
-		return CLOSE;
-	c->rest_at += (size_t)n;
-	if (c->rest_at < c->rest_n) {
-		want_out(c, true);
-		deadline_unread(c, n > 0);
-		return WAIT;
-	}
-	rest_put(c);
-	want_out(c, false);
-	deadline_none(c);
-	return GO_ON;
-}
-
-/* A buffer for what is kept unsent, of n bytes in all; what was kept before is at its start. */
-static bool rest_room(struct connection *c, size_t n)
-{
-	bool large = n > SMALL_BUF;
-	char *buf;
-
-	if (c->rest && (c->rest_large || !large))
-		return true;
-	buf = large ? large_get(c) : pool_get(&c->agent->small);
-	if (!buf)
-		return false;
-	if (c->rest) {
-		memcpy(buf, c->rest, c->rest_n);
-		n = c->rest_n;
-		rest_put(c);
-		c->rest_n = n;
-	}
-	c->rest = buf;
-	c->rest_large = large;
-	return true;
-}
-
-/*
- * Keeps what the socket did not take, after what was kept before. It fits: no call is dispatched
- * while replies lie here, so they are at most OUT_FLUSH and one reply.
- */
-static enum next keep_rest(struct connection *c, const char *p, size_t n)
-{
-	if (!c->rest) {
-		c->rest_n = c->rest_at = 0;
-		c->rest_has_value = false;
-	}
-	if (!rest_room(c, c->rest_n + n)) {
-		log_limited(&c->agent->limit_late, agent_monotonic(c->agent),
-			    "a connection of uid %u was closed: it does not read its replies, and "
-			    "no buffer is left for them",
-			    (unsigned)c->peer.uid);
-		return CLOSE;
-	}
-	assert(c->rest_n + n <= (c->rest_large ? LARGE_BUF : SMALL_BUF));
-	memcpy(c->rest + c->rest_n, p, n);
-	c->rest_n += n;
-	c->rest_has_value |= c->agent->out_has_value;
-	want_out(c, true);
-	deadline_unread(c, false);
-	return WAIT;
-}
-
-/* Sends agent->out, or keeps it, and empties it. */
-static enum next flush(struct connection *c)
-{
-	struct agent *a = c->agent;
-	size_t n = a->out.n;
-	enum next next = GO_ON;
-	ssize_t sent = 0;
-
-	if (n == 0)
-		return GO_ON;
-	if (!c->rest)
-		sent = send_some(c, a->out.buf, n);
-	if (sent < 0)
-		next = CLOSE;
-	else if ((size_t)sent < n)
-		next = keep_rest(c, a->out.buf + sent, n - (size_t)sent);
-	if (a->out_has_value)
-		secret_wipe(a->out.buf, n);
-	a->out_has_value = false;
-	json_writer_init(&a->out, a->scratch->out, sizeof(a->scratch->out));
-	return next;
-}
-
-bool connection_out_is_full(const struct connection *c)
-{
-	return c->agent->out.n >= STREAM_FLUSH;
-}
-
-/* ---- receiving ------------------------------------------------------------------------------- */
 
 static ssize_t receive_some(struct connection *c, char *room, size_t n)
 {
@@ -323,6 +125,10 @@ static enum next receive(struct connection *c)
 	return GO_ON;
 }
 
+bool connection_out_is_full(const struct connection *c)
+{
+	return c->agent->out.n >= STREAM_FLUSH;
+}
 /* ---- one step after the other ---------------------------------------------------------------- */
 
 static enum next answer_message(struct connection *c, struct span message)
@@ -344,10 +150,10 @@ static enum next answer_message(struct connection *c, struct span message)
 		c->state = CONNECTION_STREAMING;
 		break;
 	case DISPATCH_CLOSE:
-		(void)flush(c);
+		(void)connection_flush(c);
 		return CLOSE;
 	}
-	return c->agent->out.n >= OUT_FLUSH ? flush(c) : GO_ON;
+	return c->agent->out.n >= OUT_FLUSH || c->agent->out_fd >= 0 ? connection_flush(c) : GO_ON;
 }
 
 /* Answers the next message, or receives more of them. */
@@ -363,7 +169,7 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 		log_limited(&c->agent->limit_bad_bytes, agent_monotonic(c->agent),
 			    "a connection of uid %u was closed: it sent a message of over 128 KiB",
 			    (unsigned)c->peer.uid);
-		(void)flush(c);
+		(void)connection_flush(c);
 		return CLOSE;
 	}
 	if (r > 0 && !c->agent->stopping) {
@@ -374,7 +180,7 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 		deadline_again(c);
 		return WAIT;
 	}
-	next = flush(c);
+	next = connection_flush(c);
 	if (next != GO_ON)
 		return next;
 	if (c->end_when_sent || c->agent->stopping)
@@ -390,14 +196,27 @@ static void stream_free(struct connection *c)
 	c->stream = NULL;
 }
 
+/* What was written still goes out; what the client has sent, or sends, is not looked at any more. */
+static void end_after_stream(struct connection *c)
+{
+	stream_free(c);
+	c->state = CONNECTION_READING;
+	c->end_when_sent = true;
+	input_put(c);
+}
+
 static enum next stream_step(struct connection *c, unsigned *n_messages)
 {
 	enum next next;
 	int r = c->stream->produce(c->stream, c);
 
-	next = flush(c);
+	next = connection_flush(c);
 	if (r == -EAGAIN && next == GO_ON)
 		return WAIT;
+	if (r == -EPIPE) {
+		end_after_stream(c);
+		return next;
+	}
 	if (r < 0 && r != -EAGAIN)
 		return CLOSE;
 	if (r == 0) {
@@ -415,10 +234,10 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 static enum next step(struct connection *c, unsigned *n_messages)
 {
 	if (c->rest) {
-		enum next next = flush(c);
+		enum next next = connection_flush(c);
 
 		if (next != CLOSE)
-			next = send_rest(c);
+			next = connection_send_rest(c);
 		if (next != GO_ON)
 			return next;
 	}
@@ -428,7 +247,7 @@ static enum next step(struct connection *c, unsigned *n_messages)
 	case CONNECTION_STREAMING:
 		return stream_step(c, n_messages);
 	case CONNECTION_ANSWERING:
-		return flush(c) == CLOSE ? CLOSE : WAIT;
+		return connection_flush(c) == CLOSE ? CLOSE : WAIT;
 	}
 	return CLOSE;
 }
@@ -473,6 +292,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->hung_up = true;
+	/* Nobody is left to hear the rest of the replies; a stream may have none to send for long. */
+	if (c->state == CONNECTION_STREAMING && events & (EPOLLHUP | EPOLLERR)) {
+		connection_close(c);
+		return 0;
+	}
 	/*
 	 * A call that is being answered, or a buffer that is waited for, has its own way to go on.
 	 */
@@ -487,8 +311,10 @@ void connection_turn(struct connection *c)
 		run(c);
 }
 
-void connection_answer(struct connection *c, const char *reply, size_t n, bool has_value)
+void connection_answer(struct connection *c, const char *reply, size_t n, bool has_value,
+		       int reply_fd)
 {
+	struct agent *a = c->agent;
 	struct span done;
 
 	assert(c->state == CONNECTION_ANSWERING);
@@ -499,9 +325,13 @@ void connection_answer(struct connection *c, const char *reply, size_t n, bool h
 	if (frame_next(&c->in, &done) != 1)
 		assert(false);
 	passed_end_message(&c->passed, done);
-	json_put_raw(&c->agent->out, (struct span){ reply, n });
-	assert(!c->agent->out.overflow);
-	c->agent->out_has_value |= has_value;
+	if (reply_fd >= 0) {
+		a->out_fd = reply_fd;
+		a->out_fd_at = a->out.n;
+	}
+	json_put_raw(&a->out, (struct span){ reply, n });
+	assert(!a->out.overflow);
+	a->out_has_value |= has_value;
 	run(c);
 }
 
@@ -600,13 +430,13 @@ void connection_close(struct connection *c)
 	pending_forget(c->pending);
 	stream_free(c);
 	deadline_forget(c);
-	unwait(c);
+	connection_unwait(c);
 	if (c->in.buf) {
 		/* With what was not read yet. */
 		secret_wipe(c->in.buf, c->in.size);
-		buffer_put(c, c->in.buf, c->in_large);
+		connection_buffer_put(c, c->in.buf, c->in_large);
 	}
-	rest_put(c);
+	connection_rest_drop(c);
 	passed_done(&c->passed);
 	sd_event_source_unref(c->source);
 	close(c->fd);

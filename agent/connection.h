@@ -24,7 +24,8 @@ struct stream {
 	/*
 	 * Writes replies to agent->out until it holds enough, and says what is next: 1: more to
 	 * come; 0: that was the last;
-	 * -EAGAIN: something must be waited for, connection_stream_ready() tells; other: the connection is closed.
+	 * -EAGAIN: something must be waited for, connection_stream_ready() tells; -EPIPE: that was
+	 * the last, and the connection is closed once it is sent; other: it is closed at once.
 	 */
 	int (*produce)(struct stream *s, struct connection *c);
 	void (*free)(struct stream *s);
@@ -56,6 +57,9 @@ struct connection {
 	char *rest;	 /* replies that the socket had no room for */
 	size_t rest_n, rest_at;
 	bool rest_has_value;
+	bool rest_has_fd; /* rest_fd goes with the reply at rest_fd_at, the last one in rest */
+	int rest_fd;
+	size_t rest_fd_at;
 	struct pending *pending; /* what an ANSWERING connection waits for */
 	struct stream *stream;
 	char label[256];    /* the peer's service, or its user by name, once known: see peer_label() */
@@ -75,9 +79,10 @@ void connection_close(struct connection *c);
 
 /*
  * The deferred reply of the call that the connection waits with, n bytes with their NUL (none: n
- * 0), goes out; then it goes on.
+ * 0), goes out, with the descriptor reply_fd, which is taken over (-1: none); then it goes on.
  */
-void connection_answer(struct connection *c, const char *reply, size_t n, bool has_value);
+void connection_answer(struct connection *c, const char *reply, size_t n, bool has_value,
+		       int reply_fd);
 
 /* The message that the connection waits with is dispatched anew. */
 void connection_again(struct connection *c);

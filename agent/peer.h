@@ -46,6 +46,15 @@ int peer_init(struct peer *p, int fd) MUST_USE;
  */
 enum peer_standing peer_settle(struct peer *p, int fd);
 
+/*
+ * Whether what peer_settle() found last lets it be somebody at all: a live process whose numbers mean
+ * something, here or in another pid namespace.
+ */
+static inline bool peer_is_known(const struct peer *p)
+{
+	return p->standing == PEER_HERE || p->standing == PEER_ELSEWHERE;
+}
+
 /* Why a peer that is not PEER_HERE is refused, for the log, with what to do. */
 const char *peer_standing_text(enum peer_standing standing);
 

@@ -26,6 +26,8 @@ void reply_drop(struct request *req)
 	w->n = req->out_start;
 	w->overflow = false;
 	w->comma = false;
+	if (req->agent->out_fd_at >= w->n)
+		agent_drop_out_fd(req->agent);
 }
 
 struct json_writer *reply_begin(struct request *req)
@@ -79,7 +81,7 @@ enum dispatched reply_empty(struct request *req)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static inline void write_id(struct json_writer *w, const char *key, uint64_t id)
+void write_id(struct json_writer *w, const char *key, uint64_t id)
 {
 	char text[TOKEN_ID_LEN];
 
@@ -160,7 +162,7 @@ void write_token(struct json_writer *w, const struct token_facts *facts)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-static struct json_writer *error_begin(struct request *req, const char *error)
+struct json_writer *reply_error_begin(struct request *req, const char *error)
 {
 	struct json_writer *w = &req->agent->out;
 
@@ -177,7 +179,7 @@ static struct json_writer *error_begin(struct request *req, const char *error)
 enum dispatched reply_error(struct request *req, const char *error, const char *parameter,
 			    struct span value)
 {
-	struct json_writer *w = error_begin(req, error);
+	struct json_writer *w = reply_error_begin(req, error);
 
 	if (parameter)
 		write_text(w, parameter, value);
@@ -196,7 +198,7 @@ enum dispatched reply_bad_parameter(struct request *req, const struct bad_parame
 
 	if (bad->name.n > 256)
 		return reply_invalid_parameter(req, "parameters");
-	w = error_begin(req, STD "InvalidParameter");
+	w = reply_error_begin(req, STD "InvalidParameter");
 	json_key(w, "parameter");
 	json_put_raw(w, SPAN("\""));
 	json_put_raw(w, bad->name);
@@ -218,7 +220,7 @@ enum dispatched reply_permission_denied(struct request *req)
 
 enum dispatched reply_limit(struct request *req, const char *limit, int64_t max)
 {
-	struct json_writer *w = error_begin(req, OURS "LimitReached");
+	struct json_writer *w = reply_error_begin(req, OURS "LimitReached");
 
 	write_word(w, "limit", limit);
 	json_key(w, "max");
@@ -228,7 +230,7 @@ enum dispatched reply_limit(struct request *req, const char *limit, int64_t max)
 
 enum dispatched reply_lifetime(struct request *req, uint64_t min_us, uint64_t max_us)
 {
-	struct json_writer *w = error_begin(req, OURS "LifetimeOutOfRange");
+	struct json_writer *w = reply_error_begin(req, OURS "LifetimeOutOfRange");
 
 	json_key(w, "minSec");
 	json_put_int(w, (int64_t)(min_us / 1000000));
@@ -247,9 +249,14 @@ enum dispatched reply_no_such_token(struct request *req)
 	return reply_error(req, OURS "NoSuchToken", NULL, SPAN_NONE);
 }
 
+enum dispatched reply_no_such_credential(struct request *req, struct span name)
+{
+	return reply_error(req, OURS "NoSuchCredential", "credential", name);
+}
+
 enum dispatched reply_token_expired(struct request *req, const struct token_facts *facts)
 {
-	struct json_writer *w = error_begin(req, OURS "TokenExpired");
+	struct json_writer *w = reply_error_begin(req, OURS "TokenExpired");
 
 	write_id(w, "id", facts->id);
 	write_us(w, "expiredUSec", facts->expires_us);
@@ -258,7 +265,7 @@ enum dispatched reply_token_expired(struct request *req, const struct token_fact
 
 enum dispatched reply_token_revoked(struct request *req, uint64_t id)
 {
-	struct json_writer *w = error_begin(req, OURS "TokenRevoked");
+	struct json_writer *w = reply_error_begin(req, OURS "TokenRevoked");
 
 	write_id(w, "id", id);
 	return reply_end(req);
@@ -266,7 +273,7 @@ enum dispatched reply_token_revoked(struct request *req, uint64_t id)
 
 enum dispatched reply_wrong_bearer(struct request *req, uint64_t id)
 {
-	struct json_writer *w = error_begin(req, OURS "WrongBearer");
+	struct json_writer *w = reply_error_begin(req, OURS "WrongBearer");
 
 	req->agent->denied_total++;
 	write_id(w, "id", id);
@@ -280,7 +287,7 @@ enum dispatched reply_binding_unavailable(struct request *req, enum token_bindin
 
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
 {
-	struct json_writer *w = error_begin(req, OURS "PolicyInvalid");
+	struct json_writer *w = reply_error_begin(req, OURS "PolicyInvalid");
 
 	write_word(w, "file", error->file);
 	json_key(w, "line");

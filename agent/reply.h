@@ -19,11 +19,17 @@ enum dispatched reply_end_continues(struct request *req);
 /* A reply with no parameters. */
 enum dispatched reply_empty(struct request *req);
 
-/* Takes back what was written for this request. */
+/* Takes back what was written for this request, and closes the descriptor that goes with it. */
 void reply_drop(struct request *req);
+
+/* A member with a token's id; 0: null. */
+void write_id(struct json_writer *w, const char *key, uint64_t id);
 
 /* A token's public facts, as a value. */
 void write_token(struct json_writer *w, const struct token_facts *facts);
+
+/* An error with any parameters: as reply_begin(). */
+struct json_writer *reply_error_begin(struct request *req, const char *error);
 
 /* Errors with one parameter, or none (parameter NULL). */
 enum dispatched reply_error(struct request *req, const char *error, const char *parameter,
@@ -35,6 +41,7 @@ enum dispatched reply_limit(struct request *req, const char *limit, int64_t max)
 enum dispatched reply_lifetime(struct request *req, uint64_t min_us, uint64_t max_us);
 enum dispatched reply_invalid_token(struct request *req);
 enum dispatched reply_no_such_token(struct request *req);
+enum dispatched reply_no_such_credential(struct request *req, struct span name);
 enum dispatched reply_token_expired(struct request *req, const struct token_facts *facts);
 enum dispatched reply_token_revoked(struct request *req, uint64_t id);
 enum dispatched reply_wrong_bearer(struct request *req, uint64_t id); /* counted as a refusal */
