@@ -103,7 +103,7 @@ static void relink(struct vault *v, const struct row_entry *entries, size_t n)
 	v->newest = v->oldest = REF_NONE;
 	for (uint32_t ref = v->first_owner; ref; ref = owner_at(v, ref)->others_next) {
 		owner_at(v, ref)->newest = owner_at(v, ref)->oldest = REF_NONE;
-		owner_at(v, ref)->owner.n_active = 0;
+		owner_at(v, ref)->owner.n_active = owner_at(v, ref)->owner.n_minted = 0;
 	}
 	for (size_t i = 0; i < n; i++)
 		token_link(v, entries[i].ref);

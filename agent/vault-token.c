@@ -120,6 +120,7 @@ static int set_extension(struct vault *v, struct token *t, const struct token_fa
 	e->replaced_by = f->replaced_by;
 	e->uses_left = f->uses_left;
 	e->credential = label_get(&v->labels, f->credential, &full);
+	label_count_minted(&v->labels, e->credential, 1);
 	return full ? -ENOSPC : set_bond(v, e, f);
 }
 
@@ -182,6 +183,7 @@ void token_free(struct vault *v, token_ref ref)
 	if (e) {
 		free_bond(v, e->bond);
 		label_put(&v->labels, e->issued_to);
+		label_count_minted(&v->labels, e->credential, -1);
 		label_put(&v->labels, e->credential);
 		arena_free(&v->arena, t->more);
 	} else {
@@ -194,6 +196,13 @@ void token_free(struct vault *v, token_ref ref)
 }
 
 /* ---- orders ---------------------------------------------------------------------------------- */
+
+static bool is_minted(const struct vault *v, const struct token *t)
+{
+	const struct extension *e = extension_of(v, t);
+
+	return e && e->credential;
+}
 
 void token_link(struct vault *v, token_ref ref)
 {
@@ -208,6 +217,7 @@ void token_link(struct vault *v, token_ref ref)
 	*(owner->newest ? &token_at(v, owner->newest)->own_newer : &owner->oldest) = ref;
 	owner->newest = ref;
 	owner->owner.n_active++;
+	owner->owner.n_minted += is_minted(v, t);
 }
 
 void token_unlink(struct vault *v, token_ref ref)
@@ -221,6 +231,7 @@ void token_unlink(struct vault *v, token_ref ref)
 	*(t->own_newer ? &token_at(v, t->own_newer)->own_older : &owner->newest) = t->own_older;
 	*(t->own_older ? &token_at(v, t->own_older)->own_newer : &owner->oldest) = t->own_newer;
 	owner->owner.n_active--;
+	owner->owner.n_minted -= is_minted(v, t);
 }
 
 /* ---- parents and children -------------------------------------------------------------------- */
@@ -270,6 +281,11 @@ token_ref token_next_below(const struct vault *v, token_ref root, token_ref ref,
 		e = extension_at(v, token_at(v, ref));
 	}
 	return REF_NONE;
+}
+
+uint32_t vault_n_minted(const struct vault *v, struct span credential)
+{
+	return labels_n_minted(&v->labels, credential);
 }
 
 unsigned vault_n_children(const struct vault *v, token_ref ref)

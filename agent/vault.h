@@ -38,6 +38,7 @@ struct owner {
 	uid_t uid;
 	struct span name;  /* p NULL: none. In locked memory */
 	uint32_t n_active; /* with those prepared and not yet visible */
+	uint32_t n_minted; /* of these: for a credential */
 	uint32_t n_ended;
 	void *access;
 };
@@ -85,6 +86,9 @@ struct owner *vault_find_owner(const struct vault *v, uid_t uid, struct span nam
 
 /* Active children, those prepared included. */
 unsigned vault_n_children(const struct vault *v, token_ref ref);
+
+/* Tokens of this credential, those prepared and those ending included. */
+uint32_t vault_n_minted(const struct vault *v, struct span credential);
 
 /*
  * The next owner after `after` (NULL: the first), in no order; NULL at the end. Valid while no
@@ -158,6 +162,12 @@ struct vault_row {
 	uint32_t old_version; /* of the row as it stands; 0 for an insert */
 	uint32_t version;     /* of the row after the step; 0 for a forget */
 	size_t n;	      /* bytes of record written to dst; 0 for a forget */
+
+	/* What happens to the token; not of a forget. */
+	struct span owner_name; /* valid until the vault changes */
+	enum token_state state; /* after the step */
+	bool is_derived;	/* it has a parent */
+	bool is_replaced;	/* by this step, which is an update */
 };
 
 /*
