@@ -297,18 +297,6 @@ static int prepare_rotation(struct request *req, struct vault_change *change,
 	return r;
 }
 
-static enum dispatched submit_rotation(struct request *req, struct vault_change *change,
-				       struct holder_entry *holder, uint64_t new_id)
-{
-	enum dispatched answer = change_submit(req, change, NULL, 0);
-
-	if (answer == DISPATCH_LATER && holder)
-		change_binds(req, holder, new_id);
-	else
-		holder_unpin(req->agent, holder);
-	return answer;
-}
-
 static enum dispatched rotate(struct request *req, const struct rotation *rotation)
 {
 	struct agent *a = req->agent;
@@ -337,7 +325,7 @@ static enum dispatched rotate(struct request *req, const struct rotation *rotati
 	write_token(w, &old_facts);
 	reply_end(req);
 	mint_done(a);
-	return submit_rotation(req, change, holder, new_facts.id);
+	return mint_submit(req, change, new_facts.id, holder);
 }
 
 /* Judges a rotation of a token that the peer may handle, and is good. */

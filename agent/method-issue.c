@@ -103,7 +103,6 @@ static enum dispatched bring_in(struct request *req, struct token_facts *facts, 
 {
 	struct agent *a = req->agent;
 	struct vault_change *change = vault_change_new(a->vault);
-	enum dispatched answer;
 
 	if (!change || mint(a, change, facts, parent) < 0) {
 		mint_done(a);
@@ -114,28 +113,7 @@ static enum dispatched bring_in(struct request *req, struct token_facts *facts, 
 	mint_reply_begin(req, facts);
 	reply_end(req);
 	mint_done(a);
-	answer = change_submit(req, change, NULL, 0);
-	if (answer == DISPATCH_LATER && holder)
-		change_binds(req, holder, facts->id);
-	else
-		holder_unpin(a, holder);
-	return answer;
-}
-
-/* Finds the holder that the peer is; where there is none, answers, and *ret_ok is false. */
-static enum dispatched bind_to_peer(struct request *req, struct token_facts *facts,
-				    struct holder_entry **ret_holder, bool *ret_ok)
-{
-	int r = 0;
-
-	*ret_holder = NULL;
-	if (facts->binding != BINDING_NONE)
-		r = holder_of_peer(req->agent, req->connection->fd, facts->binding, &facts->holder,
-				   ret_holder);
-	*ret_ok = r == 0;
-	if (r == -EOPNOTSUPP)
-		return reply_binding_unavailable(req, facts->binding);
-	return r < 0 ? reply_limit(req, r == -EMFILE ? "descriptors" : "memory", 0) : DISPATCH_DONE;
+	return mint_submit(req, change, facts->id, holder);
 }
 
 /* ---- Issue ----------------------------------------------------------------------------------- */
@@ -224,7 +202,7 @@ enum dispatched method_issue(struct request *req)
 	if (call.uses.is_set)
 		facts.uses_left = call.uses.value;
 	facts.binding = (enum token_binding)call.binding.value;
-	answer = bind_to_peer(req, &facts, &holder, &ok);
+	answer = mint_bind_to_peer(req, &facts, &holder, &ok);
 	return ok ? bring_in(req, &facts, REF_NONE, holder) : answer;
 }
 
@@ -247,7 +225,7 @@ static enum dispatched bind_child(struct request *req, const struct issue_call *
 {
 	if (parent->binding == BINDING_NONE) {
 		facts->binding = (enum token_binding)call->binding.value;
-		return bind_to_peer(req, facts, ret_holder, ret_ok);
+		return mint_bind_to_peer(req, facts, ret_holder, ret_ok);
 	}
 	facts->binding = parent->binding;
 	facts->holder = parent->holder;

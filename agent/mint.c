@@ -4,8 +4,11 @@
  */
 #include "agent/mint.h"
 
+#include <errno.h>
 #include <sodium.h>
 
+#include "agent/change.h"
+#include "agent/holder.h"
 #include "agent/reply.h"
 #include "protocol/token.h"
 
@@ -83,5 +86,33 @@ bool mint_has_room(struct agent *a, uid_t uid, struct span name)
 {
 	const struct owner *owner = vault_find_owner(a->vault, uid, name);
 
-	return !owner || owner->n_active < a->settings.max_tokens_per_user;
+	return !owner ||
+	       owner->n_active - owner->n_minted < a->settings.max_tokens_per_user;
+}
+
+enum dispatched mint_bind_to_peer(struct request *req, struct token_facts *facts,
+				  struct holder_entry **ret_holder, bool *ret_ok)
+{
+	int r = 0;
+
+	*ret_holder = NULL;
+	if (facts->binding != BINDING_NONE)
+		r = holder_of_peer(req->agent, req->connection->fd, facts->binding, &facts->holder,
+				   ret_holder);
+	*ret_ok = r == 0;
+	if (r == -EOPNOTSUPP)
+		return reply_binding_unavailable(req, facts->binding);
+	return r < 0 ? reply_limit(req, r == -EMFILE ? "descriptors" : "memory", 0) : DISPATCH_DONE;
+}
+
+enum dispatched mint_submit(struct request *req, struct vault_change *change, uint64_t id,
+			    struct holder_entry *holder)
+{
+	enum dispatched answer = change_submit(req, change, NULL, 0);
+
+	if (answer == DISPATCH_LATER && holder)
+		change_binds(req, holder, id);
+	else
+		holder_unpin(req->agent, holder);
+	return answer;
 }

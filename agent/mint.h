@@ -7,6 +7,8 @@
 #include "agent/request.h"
 #include "agent/token-facts.h"
 
+struct holder_entry;
+
 enum { PACKED_MAX = SCOPES_MAX * (1 + SCOPE_MAX) };
 
 /*
@@ -32,5 +34,19 @@ struct json_writer *mint_reply_begin(struct request *req, const struct token_fac
 /* The answer to a change that could not be prepared: r is -ENOSPC, -ENOMEM. */
 enum dispatched mint_failed(struct request *req);
 
-/* Whether the owner may have one more active token. */
+/* Whether the owner may have one more active token; those of credentials are limited otherwise. */
 bool mint_has_room(struct agent *a, uid_t uid, struct span name);
+
+/*
+ * Finds the holder that the peer is, for facts->binding, and pins it (none: NULL). Where there is
+ * none, answers, and *ret_ok is false.
+ */
+enum dispatched mint_bind_to_peer(struct request *req, struct token_facts *facts,
+				  struct holder_entry **ret_holder, bool *ret_ok);
+
+/*
+ * Hands over the change that brings in the token of this id, with the reply that agent->out holds.
+ * holder: that it is bound to (NULL: nobody), pinned; taken over.
+ */
+enum dispatched mint_submit(struct request *req, struct vault_change *change, uint64_t id,
+			    struct holder_entry *holder);
