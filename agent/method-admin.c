@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "agent/change.h"
+#include "agent/credential.h"
 #include "agent/method.h"
 #include "agent/reply.h"
 #include "agent/rules-in-force.h"
@@ -56,7 +57,7 @@ enum dispatched method_get_status(struct request *req)
 	write_int(w, "lockedLimit", locked_limit(a));
 	write_int(w, "tokensActive", vault_n_active(a->vault));
 	write_int(w, "tokensTotal", vault_n_active(a->vault) + vault_n_ended(a->vault));
-	write_int(w, "credentials", a->policy ? a->policy->n_credentials : 0);
+	write_int(w, "credentials", credentials_n_held(a->credentials));
 	write_int(w, "connections", a->n_connections);
 	write_int(w, "startedUSec", a->started_us);
 	write_int(w, "policiesLoadedUSec", a->policies_loaded_us);

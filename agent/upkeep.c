@@ -5,8 +5,10 @@
 #include "agent/upkeep.h"
 
 #include "agent/change.h"
+#include "agent/credential.h"
 #include "agent/holder.h"
 #include "agent/trim.h"
+#include "agent/watch.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -141,11 +143,32 @@ static void no_more(struct agent *a, int r)
 	(void)r;
 }
 
+/* ---- last fetches of credentials ------------------------------------------------------------- */
+
+static void keep_fetches(struct agent *a);
+
+static void on_fetches_kept(struct agent *a, int r)
+{
+	if (r == 0)
+		keep_fetches(a);
+}
+
+/* Those of a change that is still under way are passed over. */
+static void keep_fetches(struct agent *a)
+{
+	struct credential_change *change;
+
+	if (credentials_prepare_fetched(a->credentials, SLICE, &change) < 0 || !change ||
+	    change_submit_own_credentials(a, change, on_fetches_kept) < 0)
+		return; /* What is not kept yet is looked for again in the next period. */
+}
+
 void upkeep_keep_all(struct agent *a)
 {
 	struct vault_change *change;
 	size_t n;
 
+	keep_fetches(a);
 	do {
 		n = 0;
 		change = vault_change_new(a->vault);
@@ -173,8 +196,11 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 
 	(void)at_us;
 	keep_some(a);
+	keep_fetches(a);
 	forget_some(a);
 	holders_tidy(a);
+	if (a->reload_untold)
+		watch_reloaded(a);
 	trim_when_idle(a);
 	(void)sd_event_source_set_time(source, agent_monotonic(a) + KEEP_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
