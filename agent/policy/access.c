@@ -2,14 +2,15 @@
  * agent/policy/access.c
  *
  * Sections only ever add: what no section gives is refused, so the order of files and sections
- * never matters. Nothing is looked up here, and but for access_of() nothing allocated: Verify and
- * Fetch ask on every call.
+ * never matters. Nothing is looked up here, and on the good path of Verify and Fetch nothing is
+ * allocated.
  */
 #include "agent/policy/access.h"
 
 #include <errno.h>
 #include <fnmatch.h>
 
+#include "agent/policy/reduce.h"
 #include "protocol/scope.h"
 
 /* ---- matching -------------------------------------------------------------------------------- */
@@ -75,84 +76,6 @@ bool selector_matches(const struct policy_selector *s, const struct subject *who
 
 /* ---- [Access] -------------------------------------------------------------------------------- */
 
-static bool has_star(struct span scope)
-{
-	return memchr(scope.p, '*', scope.n) != NULL;
-}
-
-static int compare_spans(const void *a, const void *b)
-{
-	const struct span *x = a, *y = b;
-	int r = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
-
-	return r != 0 ? r : (x->n > y->n) - (x->n < y->n);
-}
-
-static int compare_stars_first(const void *a, const void *b)
-{
-	bool x = has_star(*(const struct span *)a), y = has_star(*(const struct span *)b);
-
-	return x != y ? y - x : compare_spans(a, b);
-}
-
-static size_t drop_doubles(struct span scopes[], size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (kept == 0 || !span_equal(scopes[kept - 1], scopes[i]))
-			scopes[kept++] = scopes[i];
-	return kept;
-}
-
-/* A plain scope that differs from all others can only be within one with stars. Those are few. */
-static size_t drop_plain_within(struct span scopes[], size_t n_stars, size_t n)
-{
-	size_t kept = n_stars;
-
-	for (size_t i = n_stars; i < n; i++)
-		if (!scope_is_within(scopes[i], scopes, n_stars))
-			scopes[kept++] = scopes[i];
-	return kept;
-}
-
-/*
- * One with stars may be within all others together. They are dropped one by one, each held against
- * what is then left, so that of two that stand for the same one stays.
- */
-static size_t drop_stars_within(struct span scopes[], size_t n_stars, size_t n)
-{
-	for (size_t i = n_stars; i-- > 0;) {
-		struct span one = scopes[i];
-
-		scopes[i] = scopes[n - 1];
-		if (scope_is_within(one, scopes, n - 1)) {
-			n--;
-			continue;
-		}
-		scopes[n - 1] = scopes[i];
-		scopes[i] = one;
-	}
-	return n;
-}
-
-/* Leaves the fewest scopes that stand for the same, sorted. Gives their number. */
-static size_t reduce(struct span scopes[], size_t n)
-{
-	size_t n_stars = 0;
-
-	if (n < 2)
-		return n;
-	qsort(scopes, n, sizeof(*scopes), compare_stars_first);
-	n = drop_doubles(scopes, n);
-	while (n_stars < n && has_star(scopes[n_stars]))
-		n_stars++;
-	n = drop_plain_within(scopes, n_stars, n);
-	n = drop_stars_within(scopes, n_stars, n);
-	qsort(scopes, n, sizeof(*scopes), compare_spans);
-	return n;
-}
-
 /* How much room all scopes of the sections that match take. */
 static void measure(const struct policy *p, const struct subject *owner, size_t *ret_n,
 		    size_t *ret_bytes)
@@ -199,7 +122,11 @@ int access_of(const struct policy *p, const struct subject *owner, struct access
 	if (!scopes)
 		return -ENOMEM;
 	text = (char *)(scopes + n);
-	n = reduce(scopes, collect(p, owner, scopes));
+	n = collect(p, owner, scopes);
+	if (scopes_reduce(scopes, &n) < 0) {
+		free(scopes);
+		return -ENOMEM;
+	}
 	for (size_t i = 0; i < n; i++) {
 		scopes[i].p = memcpy(text, scopes[i].p, scopes[i].n);
 		text += scopes[i].n;
@@ -266,68 +193,129 @@ static bool tells_all(const struct policy *p, const struct subject *peer)
 	return p->n_verify == 0;
 }
 
-/*
- * A scope of the token and what a [Verify] section lets the peer know, cut to what they have in
- * common. Several such pairs may give the same, or more of it.
- */
-struct pair {
-	size_t i_scope, i_told;
-	struct span cut;
-};
+typedef void on_scope_fn(void *userdata, struct span scope);
 
-/*
- * Whether the pair's cut is told by another pair too, which goes before it: one that tells more, or
- * the same and stands earlier.
- */
-static bool is_told_otherwise(const struct policy *p, const struct subject *peer,
-			      const struct span scopes[], size_t n, const struct pair *pair)
+static bool is_told_whole(const struct policy *p, const struct subject *peer, struct span scope)
 {
-	char text[SCOPE_MAX];
 	struct told t = { .policy = p, .peer = peer };
 	struct span told;
 
-	for (size_t i_told = 0; told_next(&t, &told); i_told++) {
-		if (!scope_is_within(pair->cut, &told, 1))
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			struct span other = { text, 0 };
+	while (told_next(&t, &told))
+		if (scope_is_within(scope, &told, 1))
+			return true;
+	return false;
+}
 
-			if ((i == pair->i_scope && i_told == pair->i_told) ||
-			    !scope_is_within(pair->cut, &scopes[i], 1))
-				continue;
-			other.n = scope_cut(scopes[i], told, text);
-			if (!scope_is_within(other, &pair->cut, 1) || i < pair->i_scope ||
-			    (i == pair->i_scope && i_told < pair->i_told))
-				return true;
+/* What of the scopes is told: those that are told whole themselves, and of others each part. */
+static void each_told(const struct policy *p, const struct subject *peer,
+		      const struct span scopes[], size_t n, on_scope_fn *on_whole,
+		      on_scope_fn *on_part, void *userdata)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct told t = { .policy = p, .peer = peer };
+		struct span told;
+		char text[SCOPE_MAX];
+
+		if (is_told_whole(p, peer, scopes[i])) {
+			on_whole(userdata, scopes[i]);
+			continue;
+		}
+		while (told_next(&t, &told)) {
+			struct span part = { text, scope_cut(scopes[i], told, text) };
+
+			if (part.n > 0)
+				on_part(userdata, part);
 		}
 	}
-	return false;
+}
+
+struct counts {
+	size_t n_whole, n_parts;
+};
+
+static void count_whole(void *userdata, struct span scope)
+{
+	(void)scope;
+	((struct counts *)userdata)->n_whole++;
+}
+
+static void count_part(void *userdata, struct span scope)
+{
+	(void)scope;
+	((struct counts *)userdata)->n_parts++;
+}
+
+struct kept {
+	struct span *scopes;
+	size_t n;
+	char *text; /* where the next one goes */
+};
+
+static void keep(void *userdata, struct span scope)
+{
+	struct kept *k = userdata;
+
+	k->scopes[k->n++] = (struct span){ memcpy(k->text, scope.p, scope.n), scope.n };
+	k->text += scope.n;
+}
+
+/*
+ * Tells parts of scopes, of which several may be the same, or within another. Where memory is short
+ * they are told as they come: that is more words for the same.
+ */
+static void tell_parts(const struct policy *p, const struct subject *peer,
+		       const struct span scopes[], size_t n, size_t n_told, on_scope_fn *on_scope,
+		       void *userdata)
+{
+	_cleanup_free_ char *memory = malloc(n_told * (sizeof(struct span) + SCOPE_MAX));
+	struct kept k = { .n = 0 };
+
+	if (memory) {
+		k.scopes = (struct span *)memory;
+		k.text = memory + n_told * sizeof(struct span);
+		each_told(p, peer, scopes, n, keep, keep, &k);
+	}
+	if (!memory || scopes_reduce(k.scopes, &k.n) < 0) {
+		each_told(p, peer, scopes, n, on_scope, on_scope, userdata);
+		return;
+	}
+	for (size_t i = 0; i < k.n; i++)
+		on_scope(userdata, k.scopes[i]);
+}
+
+static void ignore(void *userdata, struct span scope)
+{
+	(void)userdata;
+	(void)scope;
 }
 
 void verify_tells(const struct policy *p, const struct subject *peer, const struct span scopes[],
 		  size_t n, void (*on_scope)(void *userdata, struct span scope), void *userdata)
 {
-	bool all = tells_all(p, peer);
+	struct counts count = { 0, 0 };
 
-	for (size_t i = 0; i < n; i++) {
-		struct told t = { .policy = p, .peer = peer };
-		struct span told;
-
-		if (all)
+	if (tells_all(p, peer)) {
+		for (size_t i = 0; i < n; i++)
 			on_scope(userdata, scopes[i]);
-		for (size_t i_told = 0; !all && told_next(&t, &told); i_told++) {
-			char text[SCOPE_MAX];
-			struct pair pair = { i,
-					     i_told,
-					     { text, scope_cut(scopes[i], told, text) } };
-
-			if (pair.cut.n > 0 && !is_told_otherwise(p, peer, scopes, n, &pair))
-				on_scope(userdata, pair.cut);
-		}
+		return;
 	}
+	each_told(p, peer, scopes, n, count_whole, count_part, &count);
+	/* As it is nearly always: no scope is cut, so none can be within another. */
+	if (count.n_parts == 0)
+		each_told(p, peer, scopes, n, on_scope, ignore, userdata);
+	else
+		tell_parts(p, peer, scopes, n, count.n_whole + count.n_parts, on_scope, userdata);
 }
 
 /* ---- [Credential] and [Fetch] ---------------------------------------------------------------- */
+
+static int compare_spans(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+	int r = memcmp(x->p, y->p, x->n < y->n ? x->n : y->n);
+
+	return r != 0 ? r : (x->n > y->n) - (x->n < y->n);
+}
 
 static int compare_name(const void *key, const void *element)
 {
@@ -344,6 +332,21 @@ const struct policy_credential *policy_find_credential(const struct policy *p, s
 		return NULL;
 	return bsearch(&name, p->credentials, p->n_credentials, sizeof(*p->credentials),
 		       compare_name);
+}
+
+const struct policy_credential *policy_credential_after(const struct policy *p, struct span name)
+{
+	size_t low = 0, high = name.p ? p->n_credentials : 0;
+
+	while (low < high) {
+		size_t at = low + (high - low) / 2;
+
+		if (compare_name(&name, &p->credentials[at]) < 0)
+			high = at;
+		else
+			low = at + 1;
+	}
+	return low < p->n_credentials ? &p->credentials[low] : NULL;
 }
 
 bool fetch_names(const struct policy_fetch *f, struct span credential)

@@ -81,8 +81,8 @@ bool verify_needs_unit(const struct policy *p);
 /*
  * What the peer may be told of a token's access: cuts each of n scopes (valid ones, none within
  * another) by the [Verify] sections that match the peer; with no [Verify] section in the policy,
- * all is told. on_scope gets what is left, no scope within another; its text lives until on_scope
- * returns.
+ * all is told. on_scope gets what is left, no scope within the others (but where memory is short);
+ * its text lives until on_scope returns. Allocates only where a scope is cut.
  */
 void verify_tells(const struct policy *p, const struct subject *peer, const struct span scopes[],
 		  size_t n, void (*on_scope)(void *userdata, struct span scope), void *userdata);
@@ -91,6 +91,9 @@ void verify_tells(const struct policy *p, const struct subject *peer, const stru
 
 /* The credential of this name, or NULL. */
 const struct policy_credential *policy_find_credential(const struct policy *p, struct span name);
+
+/* The next credential by name after `name` (p NULL: the first), or NULL. */
+const struct policy_credential *policy_credential_after(const struct policy *p, struct span name);
 
 /* Whether the section names the credential. */
 bool fetch_names(const struct policy_fetch *f, struct span credential);
