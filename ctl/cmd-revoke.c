@@ -166,11 +166,11 @@ static int on_leaked_line(void *userdata, struct span line, uint64_t number)
 		return status;
 	if (leaked == LEAKED_UNKNOWN)
 		l->status = EXIT_FAILED;
-	if (l->args->json && leaked == LEAKED_ENDED)
-		output_json(l->args, jeton_raw_reply(l->jeton).parameters);
-	else if (!l->args->json && !l->args->quiet)
+	if (!l->args->json && !l->args->quiet)
 		printf("%.*s %s\n", TOKEN_ID_LEN, line.p + TOKEN_SECRET_AT - 1 - TOKEN_ID_LEN,
 		       leaked_text(leaked));
+	else if (l->args->json && leaked != LEAKED_UNKNOWN)
+		output_json(l->args, jeton_raw_reply(l->jeton).parameters);
 	return EXIT_DONE;
 }
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
+import subprocess
 
 from fake_agent import error, now_us
-from tap import test
-from tool import SECRET, STRANGER, Tool
+from tap import Skip, scratch, test
+from tool import JETONCTL, SECRET, STRANGER, Tool, environment
 
 DAY_US = 86400 * 1000000
 
@@ -110,7 +112,6 @@ def what_could_not_be_revoked_is_named_with_what_to_do():
 @test
 def with_standard_output_closed_no_token_is_made():
     tool = Tool()
-    import subprocess
     for words in ("issue ci", "rotate ci", "derive ci"):
         r = subprocess.run(["sh", "-c", f'exec "$0" --socket "$1" {words} >&-', *_program(tool)],
                            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
@@ -119,13 +120,11 @@ def with_standard_output_closed_no_token_is_made():
 
 
 def _program(tool):
-    from tool import JETONCTL
     return JETONCTL, tool.socket
 
 
 @test
 def descriptors_that_are_closed_do_not_become_the_socket():
-    import subprocess
     tool = Tool()
     tool.agent.add("ci")
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
@@ -212,3 +211,22 @@ def a_value_on_the_command_line_is_refused_with_the_right_way():
         assert value[20:40] not in r.err
     tool("verify", "not-a-value").has(2, "^$", "standard input")
     assert not tool.agent.calls
+
+
+@test
+def a_value_goes_from_standard_input_to_the_socket_and_nowhere_else():
+    if not shutil.which("strace"):
+        raise Skip("needs strace")
+    # A sanitizer looks for leaks by ptrace(), which is taken.
+    env = environment(ASAN_OPTIONS="detect_leaks=0")
+    tool = Tool()
+    value = tool.agent.value(tool.agent.add("ci"))
+    for words, given, to in (("verify", value, "sendmsg(3"), ("issue x", "", "write(1"), ("derive x", value, "write(1")):
+        log = f"{scratch()}/strace"
+        subprocess.run(["strace", "-f", "-s", "4096", "-o", log, *_program(tool)[:1], "--socket", tool.socket,
+                        *words.split()], input=given.encode(), capture_output=True, env=env, check=True)
+        with open(log, encoding="utf-8", errors="replace") as f:
+            lines = [line.split(None, 1)[1] for line in f if SECRET.search(line)]
+        assert lines and any(line.startswith(to) for line in lines), lines
+        for line in lines:
+            assert line.startswith(("read(0", "sendmsg(3", "recvmsg(3", "write(1")), line
