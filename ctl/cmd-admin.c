@@ -52,7 +52,7 @@ static void print_memory(const struct jeton_status *s)
 		     jeton_memory_text(s->memory));
 }
 
-static void print_status(const struct args *a, struct jeton *jeton, const struct jeton_status *s)
+static void print_status(struct jeton *jeton, const struct jeton_status *s)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -66,8 +66,8 @@ static void print_status(const struct args *a, struct jeton *jeton, const struct
 	fact("Connections", STYLE_PLAIN, "%" PRIi64, s->connections);
 	fact("Verified", STYLE_PLAIN, "%" PRIi64 ", and %" PRIi64 " refused", s->verified_total,
 	     s->denied_total);
-	fact("Started", STYLE_PLAIN, "%s", facts_when(a, s->started_us, when));
-	fact("Policies", STYLE_PLAIN, "read %s", facts_when(a, s->policies_loaded_us, when));
+	fact("Started", STYLE_PLAIN, "%s", facts_when(s->started_us, when));
+	fact("Policies", STYLE_PLAIN, "read %s", facts_when(s->policies_loaded_us, when));
 }
 
 int cmd_status(const struct args *a)
@@ -85,7 +85,7 @@ int cmd_status(const struct args *a)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else
-		print_status(a, jeton, agent);
+		print_status(jeton, agent);
 	return EXIT_DONE;
 }
 

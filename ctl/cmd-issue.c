@@ -92,8 +92,7 @@ static void remark_token(const struct args *a, const struct jeton_token *t)
 {
 	char when[FACTS_WHEN_MAX];
 
-	remark(a, "Token %s, named %s, ends %s.", t->id, t->name,
-	       facts_when(a, t->expires_us, when));
+	remark(a, "Token %s, named %s, ends %s.", t->id, t->name, facts_when(t->expires_us, when));
 	remark(a, "Its value is shown this once, and kept nowhere.");
 	if (!t->scopes)
 		remark(a,
@@ -142,8 +141,7 @@ int cmd_issue(const struct args *a)
 
 static int derive_from(const struct args *a, struct jeton *jeton, const struct jeton_issue *issue)
 {
-	_cleanup_(input_token_done)
-	struct input_token parent;
+	_cleanup_(input_token_done) struct input_token parent;
 	const struct jeton_token *token;
 	const char *value;
 	int status, r;
@@ -184,7 +182,7 @@ static void remark_previous(const struct args *a, const struct jeton_token *prev
 
 	if (previous->state == JETON_STATE_ACTIVE)
 		remark(a, "The old one, %s, is good until it ends %s.", previous->id,
-		       facts_when(a, previous->expires_us, when));
+		       facts_when(previous->expires_us, when));
 	else
 		remark(a, "The old one, %s, is good no more.", previous->id);
 }

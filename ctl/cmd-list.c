@@ -29,8 +29,7 @@ static void print_json(const struct args *a, const struct selection *s)
 
 int cmd_list(const struct args *a)
 {
-	_cleanup_(selection_done)
-	struct selection selection = { NULL, 0, 0 };
+	_cleanup_(selection_done) struct selection selection = { NULL, 0, 0 };
 	_cleanup_jeton_ struct jeton *jeton = NULL;
 	int status;
 
@@ -68,14 +67,13 @@ int cmd_show(const struct args *a)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else
-		facts_print(a, token);
+		facts_print(token);
 	return EXIT_DONE;
 }
 
 static int verify(const struct args *a, struct jeton *jeton)
 {
-	_cleanup_(input_token_done)
-	struct input_token value;
+	_cleanup_(input_token_done) struct input_token value;
 	const struct jeton_token *token;
 	const char *const *access;
 	int status, r;
@@ -90,7 +88,7 @@ static int verify(const struct args *a, struct jeton *jeton)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else if (!a->quiet)
-		facts_print_verified(a, token, access);
+		facts_print_verified(token, access);
 	return EXIT_DONE;
 }
 

@@ -19,12 +19,12 @@ enum style facts_style(const struct jeton_token *t)
 	return t->state < ARRAY_SIZE(styles) ? styles[t->state] : STYLE_WARN;
 }
 
-const char *facts_when(const struct args *a, int64_t at_us, char dst[static FACTS_WHEN_MAX])
+const char *facts_when(int64_t at_us, char dst[static FACTS_WHEN_MAX])
 {
 	char relative[48], local[64];
 
 	snprintf(dst, FACTS_WHEN_MAX, "%s (%s)",
-		 time_format_relative((uint64_t)at_us, a->now_us, relative, sizeof(relative)),
+		 time_format_relative((uint64_t)at_us, time_now_us(), relative, sizeof(relative)),
 		 time_format_local((uint64_t)at_us, local, sizeof(local)));
 	return dst;
 }
@@ -65,14 +65,14 @@ static void print_text(const char *label, const char *text)
 }
 
 /* An instant, as a line of a token says it. */
-typedef const char *say_when(const struct args *a, int64_t at_us, char dst[static FACTS_WHEN_MAX]);
+typedef const char *say_when(int64_t at_us, char dst[static FACTS_WHEN_MAX]);
 
-static const char *span_alone(const struct args *a, int64_t at_us, char dst[static FACTS_WHEN_MAX])
+static const char *span_alone(int64_t at_us, char dst[static FACTS_WHEN_MAX])
 {
-	return time_format_relative((uint64_t)at_us, a->now_us, dst, FACTS_WHEN_MAX);
+	return time_format_relative((uint64_t)at_us, time_now_us(), dst, FACTS_WHEN_MAX);
 }
 
-static void print_used(const struct args *a, const struct jeton_token *t, say_when *say)
+static void print_used(const struct jeton_token *t, say_when *say)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -80,11 +80,11 @@ static void print_used(const struct args *a, const struct jeton_token *t, say_wh
 		fact("Last used", STYLE_PLAIN, "never");
 		return;
 	}
-	fact("Last used", STYLE_PLAIN, "%s%s%s", say(a, t->last_used_us, when),
+	fact("Last used", STYLE_PLAIN, "%s%s%s", say(t->last_used_us, when),
 	     t->last_used_by ? " by " : "", t->last_used_by ? t->last_used_by : "");
 }
 
-static void print_end(const struct args *a, const struct jeton_token *t, say_when *say)
+static void print_end(const struct jeton_token *t, say_when *say)
 {
 	static const char *const reasons[] = {
 		[JETON_END_EXPIRED] = "at its time",
@@ -100,12 +100,11 @@ static void print_end(const struct args *a, const struct jeton_token *t, say_whe
 	char when[FACTS_WHEN_MAX];
 
 	if (t->ended_us != JETON_UNSET)
-		fact("Ended", STYLE_PLAIN, "%s%s%s", say(a, t->ended_us, when), reason ? ", " : "",
+		fact("Ended", STYLE_PLAIN, "%s%s%s", say(t->ended_us, when), reason ? ", " : "",
 		     reason ? reason : "");
 }
 
-static void print(const struct args *a, const struct jeton_token *t, const char *const access[],
-		  say_when *say)
+static void print(const struct jeton_token *t, const char *const access[], say_when *say)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -117,9 +116,9 @@ static void print(const struct args *a, const struct jeton_token *t, const char 
 	print_list("Scopes", t->scopes, "all that its owner has access to");
 	if (access)
 		print_list("Access now", access, "none: its owner has lost it");
-	fact("Created", STYLE_PLAIN, "%s", say(a, t->created_us, when));
-	fact("Expires", STYLE_PLAIN, "%s", say(a, t->expires_us, when));
-	print_used(a, t, say);
+	fact("Created", STYLE_PLAIN, "%s", say(t->created_us, when));
+	fact("Expires", STYLE_PLAIN, "%s", say(t->expires_us, when));
+	print_used(t, say);
 	if (t->uses_left != JETON_UNSET)
 		fact("Uses left", STYLE_PLAIN, "%" PRIi64, t->uses_left);
 	if (t->binding != JETON_BINDING_NONE)
@@ -128,16 +127,15 @@ static void print(const struct args *a, const struct jeton_token *t, const char 
 	print_text("Replaced by", t->replaced_by);
 	print_text("Credential", t->credential);
 	print_text("Issued to", t->issued_to);
-	print_end(a, t, say);
+	print_end(t, say);
 }
 
-void facts_print(const struct args *a, const struct jeton_token *t)
+void facts_print(const struct jeton_token *t)
 {
-	print(a, t, NULL, facts_when);
+	print(t, NULL, facts_when);
 }
 
-void facts_print_verified(const struct args *a, const struct jeton_token *t,
-			  const char *const access[])
+void facts_print_verified(const struct jeton_token *t, const char *const access[])
 {
-	print(a, t, access, span_alone);
+	print(t, access, span_alone);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <termios.h>
 
@@ -29,6 +30,7 @@ struct before {
 	struct sigaction actions[ARRAY_SIZE(signals)];
 	sigset_t mask;
 	struct termios termios;
+	bool hidden; /* echo was switched off: not in the background */
 };
 
 /*
@@ -53,14 +55,15 @@ static int hide(int fd, struct before *b)
 	hidden = b->termios;
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
 	hidden.c_lflag |= ECHONL | ICANON | ISIG;
-	tcsetattr(fd, TCSAFLUSH, &hidden);
+	b->hidden = tcsetattr(fd, TCSAFLUSH, &hidden) == 0;
 	sigprocmask(SIG_BLOCK, &set, &b->mask);
 	return 0;
 }
 
 static void show(int fd, const struct before *b)
 {
-	tcsetattr(fd, TCSAFLUSH, &b->termios);
+	if (b->hidden)
+		tcsetattr(fd, TCSAFLUSH, &b->termios);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &b->actions[i], NULL);
 	sigprocmask(SIG_SETMASK, &b->mask, NULL);
@@ -78,33 +81,38 @@ static ssize_t wait_and_read(int fd, const struct before *b, char *dst, size_t s
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t read_once(int fd, const char *prompt, char *dst, size_t size)
+static ssize_t ask(int fd, const struct before *b, const char *prompt, char *dst, size_t size)
 {
-	struct before before;
 	ssize_t n;
 	int r;
 
-	caught = 0;
-	r = hide(fd, &before);
-	if (r < 0)
-		return r;
-	r = caught ? -EINTR : fd_write_all(STDERR_FILENO, prompt, strlen(prompt));
-	n = r < 0 ? r : wait_and_read(fd, &before, dst, size);
-	show(fd, &before);
+	if (!b->hidden)
+		return -EINTR;
+	r = fd_write_all(STDERR_FILENO, prompt, strlen(prompt));
+	n = r < 0 ? r : wait_and_read(fd, b, dst, size);
+	/* What is said next begins a line of its own, where no newline was typed. */
+	if (n == -EINTR && fd_write_all(STDERR_FILENO, "\n", 1) < 0)
+		return -EIO;
 	return n;
 }
 
 ssize_t terminal_read_unseen(int fd, const char *prompt, char *dst, size_t size)
 {
 	for (;;) {
-		ssize_t n = read_once(fd, prompt, dst, size);
+		struct before before;
+		ssize_t n;
+		int r;
 
-		if (!caught)
+		caught = 0;
+		r = hide(fd, &before);
+		if (r < 0)
+			return r;
+		n = ask(fd, &before, prompt, dst, size);
+		show(fd, &before);
+		if (!caught && n != -EINTR)
 			return n;
 		explicit_bzero(dst, size);
-		/* The shell's prompt begins a line of its own. */
-		if (fd_write_all(STDERR_FILENO, "\n", 1) < 0)
-			return -EIO;
-		raise(caught);
+		if (caught)
+			raise(caught);
 	}
 }
