@@ -13,13 +13,16 @@
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/connection.h"
+#include "agent/credential.h"
 #include "agent/deadline.h"
 #include "agent/denied.h"
 #include "agent/holder.h"
 #include "agent/listener.h"
+#include "agent/loadcred.h"
 #include "agent/masterkey.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
+#include "agent/watch.h"
 #include "protocol/base/time.h"
 
 enum { STORE_LOCKED = 16 * 1024 }; /* at least what the store locks for its keys and a record */
@@ -39,6 +42,7 @@ static int lock_scratch(struct agent *a)
 	a->scratch = (struct scratch *)(void *)a->scratch_region.base;
 	json_writer_init(&a->out, a->scratch->out, sizeof(a->scratch->out));
 	a->text = (struct text_space){ a->scratch->text, sizeof(a->scratch->text), 0 };
+	a->out_fd = -1;
 	return 0;
 }
 
@@ -109,6 +113,8 @@ static int start_memory(struct agent *a)
 	if (!a->json)
 		return -ENOMEM;
 	r = lock_memory(a);
+	if (r == 0)
+		r = credentials_new(a->scratch->credentials_key, &a->credentials);
 	if (r < 0) {
 		unlock_memory(a);
 		a->mem = (struct secretmem){ 0 };
@@ -153,16 +159,20 @@ static int on_ended_row(void *userdata, uint64_t row, uint32_t version, const ui
 	return load_row(userdata, version, record, n, vault_load_ended);
 }
 
-/* Nothing puts any yet; they are read so that the root is held against all there is. */
 static int on_credential_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
 			     size_t n)
 {
-	(void)userdata;
-	(void)row;
-	(void)version;
-	(void)record;
-	(void)n;
-	return -EBADMSG;
+	struct agent *a = userdata;
+
+	return credentials_load(a->credentials, row, version, record, n);
+}
+
+static int on_event_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
+{
+	struct agent *a = userdata;
+
+	return events_load(&a->events, row, version, record, n);
 }
 
 static int open_store(struct agent *a, struct store_error *error)
@@ -186,6 +196,10 @@ static int load_store(struct agent *a, struct store_error *error)
 		r = store_read_all(a->store, STORE_ENDED, on_ended_row, a, error);
 	if (r == 0)
 		r = store_read_all(a->store, STORE_CREDENTIALS, on_credential_row, a, error);
+	if (r == 0)
+		r = store_read_all(a->store, STORE_EVENTS, on_event_row, a, error);
+	if (r == 0)
+		r = events_load_done(&a->events);
 	if (r == 0)
 		r = vault_load_done(a->vault);
 	if (r == -ENOSPC || r == -ENOMEM)
@@ -222,7 +236,9 @@ static int start_store(struct agent *a)
 		log_error("the state directory %s can't be made: %s", a->paths.state, strerror(-r));
 		return r;
 	}
-	r = open_store(a, &error);
+	r = events_init(&a->events);
+	if (r == 0)
+		r = open_store(a, &error);
 	if (r == 0)
 		r = load_store(a, &error);
 	if (r < 0)
@@ -317,6 +333,8 @@ int agent_start(struct agent *a)
 	if (r >= 0)
 		r = upkeep_init(a);
 	if (r >= 0)
+		r = watch_init(a);
+	if (r >= 0)
 		r = holders_start(a);
 	if (r >= 0)
 		r = rules_start(a);
@@ -350,6 +368,7 @@ void agent_done(struct agent *a)
 {
 	listener_stop(a);
 	close_connections(a);
+	loadcred_done(a);
 	if (a->store && a->event) {
 		upkeep_keep_all(a);
 		change_drain(a);
@@ -361,9 +380,12 @@ void agent_done(struct agent *a)
 		sd_event_source_unref(a->stop_timer);
 	}
 	holders_done(a);
+	watch_done(a);
 	store_close(a->store);
 	rules_done(a);
 	names_free(a->names);
+	events_done(&a->events);
+	credentials_free(a->credentials);
 	denied_done(a);
 	unlock_memory(a);
 	free(a->json);

@@ -6,6 +6,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "agent/event.h"
 #include "agent/log.h"
 #include "agent/names.h"
 #include "agent/paths.h"
@@ -21,6 +22,9 @@ struct connection;
 struct listener;
 struct deferred;
 struct holders;
+struct watch;
+struct loadcred;
+struct credentials;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -47,6 +51,7 @@ struct scratch {
 	uint8_t hash[TOKEN_HASH_LEN];
 	char value[128]; /* a token's value, while it is made */
 	uint8_t random[32];
+	uint8_t credentials_key[32]; /* of held values, for as long as the agent runs */
 };
 
 /* A user as a client: what it takes up. */
@@ -71,6 +76,8 @@ struct agent {
 	struct json_writer out;	   /* into scratch->out */
 	struct text_space text;	   /* into scratch->text */
 	bool out_has_value;	   /* something in out must be wiped */
+	int out_fd;		   /* goes with the last reply in out; -1: none */
+	size_t out_fd_at;	   /* where that reply starts */
 	struct pool small, large;
 
 	struct names *names;
@@ -85,6 +92,11 @@ struct agent {
 	struct vault *vault;
 	struct store *store;
 	struct holders *holders;
+	struct events events;
+	struct watch *watches;	       /* all that stand */
+	sd_event_source *watch_source; /* tells them of what is new */
+	bool reload_untold;	       /* its event could not be kept yet */
+	struct credentials *credentials;
 	uint64_t *denied; /* ids: see denied.h */
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;
@@ -93,7 +105,8 @@ struct agent {
 	struct deferred *deferred_first, *deferred_last;
 	bool sweeping, keeping, forgetting; /* a change of upkeep.c is under way */
 
-	struct listener *listener;
+	struct listener *listener, *credential_listener;
+	struct loadcred *loadcreds; /* units whose credentials are being sent */
 	struct connection *connections; /* all */
 	size_t n_connections;
 	struct client *clients[256];
@@ -113,7 +126,7 @@ struct agent {
 	uint64_t n_calls, n_calls_before; /* now, and when upkeep last looked */
 	bool is_trimmed;
 
-	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store;
+	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store, limit_fds;
 };
 
 /*
@@ -137,6 +150,14 @@ void agent_stop(struct agent *a);
 static inline uid_t agent_manager_uid(const struct agent *a)
 {
 	return a->user ? a->uid : (uid_t)-1;
+}
+
+/* Closes the descriptor that goes with the last reply in out, if one does. */
+static inline void agent_drop_out_fd(struct agent *a)
+{
+	if (a->out_fd >= 0)
+		close(a->out_fd);
+	a->out_fd = -1;
 }
 
 /* The time of this turn of the loop, µs since the epoch. */

@@ -20,6 +20,14 @@ static bool is_of_this_host(struct request *req)
 	return false;
 }
 
+bool is_anybody(struct request *req)
+{
+	struct connection *c = req->connection;
+	enum peer_standing standing = peer_settle(&c->peer, c->fd);
+
+	return standing == PEER_HERE || standing == PEER_ELSEWHERE;
+}
+
 bool is_admin(struct request *req)
 {
 	struct agent *a = req->agent;
@@ -38,6 +46,9 @@ enum identity name_of(struct agent *a, uid_t uid, struct span *ret_name)
 
 	if (!user)
 		return IDENTITY_WAIT;
+	/* A look-up that gave no answer does not make it somebody without a name. */
+	if (user->failed && !user->name)
+		return IDENTITY_REFUSED;
 	*ret_name = span_of(user->name);
 	return IDENTITY_KNOWN;
 }

@@ -17,6 +17,11 @@ enum identity {
 };
 enum identity identify(struct request *req, struct span *ret_name);
 
+/*
+ * Whether the peer is a live process that can be known: if not of this host, then by its unit.
+ */
+bool is_anybody(struct request *req);
+
 /* The name of any uid: IDENTITY_KNOWN or IDENTITY_WAIT. */
 enum identity name_of(struct agent *a, uid_t uid, struct span *ret_name);
 

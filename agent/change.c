@@ -14,6 +14,7 @@
 #include "agent/reply.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
+#include "agent/watch.h"
 
 /* How long the end of the agent waits for one more sign of life from the store. */
 enum { DRAIN_MS = 10000 };
@@ -29,6 +30,8 @@ struct pending {
 	/* a change */
 	struct vault_change *change;	       /* NULL: none of tokens */
 	struct credential_change *credentials; /* NULL: none of credentials */
+	enum event_kind event;		       /* of its own; 0: none */
+	struct event_list events;	       /* all that it makes */
 	char *reply;
 	size_t reply_n;
 	int reply_fd; /* goes with the reply; -1: none */
@@ -37,6 +40,7 @@ struct pending {
 	void (*on_failed)(struct agent *a, uint64_t what);
 	uint64_t what;
 	void (*on_own)(struct agent *a, int r);
+	void (*on_minted)(void *userdata, int r);
 	struct holder_entry *holder; /* that the new token is bound to; pinned */
 	uint64_t bound_id;
 
@@ -197,6 +201,8 @@ static void complete(struct deferred *d)
 	no_longer_pending(p);
 	if (p->on_own)
 		p->on_own(p->agent, p->r);
+	else if (p->on_minted)
+		p->on_minted(p->userdata, p->r);
 	else if (!c)
 		;
 	else if (p->again)
@@ -298,47 +304,66 @@ static int put_row(struct store_change *c, const struct vault_row *row, const ui
 	return -EINVAL;
 }
 
-static int put_tokens(struct agent *a, const struct vault_change *change, struct store_change *c)
+static int put_tokens(struct agent *a, struct pending *p, struct store_change *c)
 {
+	uint64_t now_us = agent_now(a);
 	struct vault_row row;
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < vault_change_n(change); i++) {
-		vault_change_row(change, i, a->scratch->record, &row);
+	for (size_t i = 0; r >= 0 && i < vault_change_n(p->change); i++) {
+		vault_change_row(p->change, i, a->scratch->record, &row);
 		r = put_row(c, &row, a->scratch->record);
+		if (r >= 0)
+			r = events_add_step(&a->events, &p->events, c, &row, now_us);
 	}
 	secret_wipe(a->scratch->record, sizeof(a->scratch->record));
 	return r;
 }
 
+static int add_event(struct agent *a, struct pending *p, struct store_change *c,
+		     enum event_kind kind, const char *credential)
+{
+	struct event event = { .kind = kind, .at_us = agent_now(a) };
+
+	event.credential = (char *)credential;
+	return events_add(&a->events, &p->events, c, &event);
+}
+
 /* Their records are long: what is free of agent->out, which no reply stands in now, holds one. */
-static int put_credentials(struct agent *a, const struct credential_change *change,
-			   struct store_change *c)
+static int put_credentials(struct agent *a, struct pending *p, struct store_change *c)
 {
 	uint8_t *record = (uint8_t *)a->out.buf + a->out.n;
 	struct credential_row row;
 	int r = 0;
 
 	assert(a->out.size - a->out.n >= CREDENTIAL_RECORD_MAX);
-	for (size_t i = 0; r >= 0 && i < credential_change_n(change); i++) {
-		credential_change_row(change, i, record, &row);
+	for (size_t i = 0; r >= 0 && i < credential_change_n(p->credentials); i++) {
+		credential_change_row(p->credentials, i, record, &row);
 		r = store_change_put(c, STORE_CREDENTIALS, row.row, row.old_version, row.version, 0,
 				     record, row.n);
 		secret_wipe(record, row.n);
+		if (r >= 0 && row.is_put)
+			r = add_event(a, p, c, EVENT_PUT, row.name);
+		if (r >= 0 && row.is_forgotten)
+			r = add_event(a, p, c, EVENT_FORGOTTEN, row.name);
 	}
 	return r;
 }
 
-static struct store_change *to_store(struct agent *a, const struct pending *p)
+/* All that the change is, with its events. */
+static struct store_change *to_store(struct agent *a, struct pending *p)
 {
 	struct store_change *c = store_change_new(a->store);
 	int r = c ? 0 : -ENOMEM;
 
 	if (r == 0 && p->change)
-		r = put_tokens(a, p->change, c);
+		r = put_tokens(a, p, c);
 	if (r == 0 && p->credentials)
-		r = put_credentials(a, p->credentials, c);
+		r = put_credentials(a, p, c);
+	if (r == 0 && p->event)
+		r = add_event(a, p, c, p->event, NULL);
 	if (r < 0) {
+		events_drop(&a->events, &p->events);
 		store_change_free(c);
 		return NULL;
 	}
@@ -351,10 +376,14 @@ static void commit(struct pending *p)
 		vault_commit(p->change);
 	if (p->credentials)
 		credential_commit(p->credentials);
+	if (p->events.n > 0)
+		watch_wake(p->agent);
+	events_keep(&p->agent->events, &p->events);
 }
 
 static void rollback(struct pending *p)
 {
+	events_drop(&p->agent->events, &p->events);
 	credential_rollback(p->credentials);
 	vault_rollback(p->change);
 }
@@ -451,8 +480,10 @@ void change_binds(struct request *req, struct holder_entry *holder, uint64_t id)
 	p->bound_id = id;
 }
 
-static int submit_own(struct agent *a, struct vault_change *change,
-		      struct credential_change *credentials, void (*done)(struct agent *a, int r))
+/* NULL: there was no memory, and all is rolled back. */
+static struct pending *submit_own(struct agent *a, struct vault_change *change,
+		      struct credential_change *credentials, enum event_kind event,
+		      void (*done)(struct agent *a, int r))
 {
 	struct pending *p = calloc(1, sizeof(*p));
 	struct store_change *stored = NULL;
@@ -460,32 +491,54 @@ static int submit_own(struct agent *a, struct vault_change *change,
 	if (p) {
 		p->change = change;
 		p->credentials = credentials;
+		p->event = event;
 		stored = to_store(a, p);
 	}
 	if (!stored) {
 		credential_rollback(credentials);
 		vault_rollback(change);
 		free(p);
-		return -ENOMEM;
+		return NULL;
 	}
 	p->deferred.complete = complete;
 	p->agent = a;
 	p->reply_fd = -1;
 	p->on_own = done;
 	submit(a, stored, p);
-	return 0;
+	return p;
 }
 
 int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, change, NULL, done);
+	return submit_own(a, change, NULL, 0, done) ? 0 : -ENOMEM;
 }
 
 int change_submit_own_credentials(struct agent *a, struct credential_change *change,
 				  void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, NULL, change, done);
+	return submit_own(a, NULL, change, 0, done) ? 0 : -ENOMEM;
+}
+
+int change_submit_minted(struct agent *a, struct vault_change *change, struct holder_entry *holder,
+			 uint64_t id, void (*done)(void *userdata, int r), void *userdata)
+{
+	struct pending *p = submit_own(a, change, NULL, 0, NULL);
+
+	if (!p) {
+		holder_unpin(a, holder);
+		return -ENOMEM;
+	}
+	p->on_minted = done;
+	p->userdata = userdata;
+	p->holder = holder;
+	p->bound_id = id;
+	return 0;
+}
+
+int change_submit_event(struct agent *a, enum event_kind kind, void (*done)(struct agent *a, int r))
+{
+	return submit_own(a, NULL, NULL, kind, done) ? 0 : -ENOMEM;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -526,7 +579,10 @@ enum dispatched change_wait_names(struct request *req)
 	if (!p)
 		return reply_limit(req, "memory", (int64_t)req->agent->settings.memory_limit);
 	p->again = true;
-	names_barrier(req->agent->names, on_named, p);
+	if (names_barrier(req->agent->names, on_named, p) < 0) {
+		pending_cancel(p);
+		return reply_limit(req, "memory", (int64_t)req->agent->settings.memory_limit);
+	}
 	return DISPATCH_LATER;
 }
 

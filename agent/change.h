@@ -54,12 +54,25 @@ int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r)) MUST_USE;
 
 /*
+ * The same of a token that is minted for somebody who is no connection; done(userdata, r). holder:
+ * that it is bound to (NULL: nobody), pinned; taken over.
+ */
+int change_submit_minted(struct agent *a, struct vault_change *change, struct holder_entry *holder,
+			 uint64_t id, void (*done)(void *userdata, int r), void *userdata) MUST_USE;
+
+/*
  * The same of held secrets, and of when they were fetched. agent->out has room for a record: it is
  * empty between two turns of connections, and may hold earlier replies in a request.
  */
 enum dispatched change_submit_credentials(struct request *req, struct credential_change *change);
 int change_submit_own_credentials(struct agent *a, struct credential_change *change,
 				  void (*done)(struct agent *a, int r)) MUST_USE;
+
+/*
+ * The same of an event that no change of tokens or held secrets makes, and that is about none.
+ */
+int change_submit_event(struct agent *a, enum event_kind kind,
+			void (*done)(struct agent *a, int r)) MUST_USE;
 
 /* The message is dispatched again when all changes that are under way now are done. */
 enum dispatched change_wait(struct request *req);

@@ -25,6 +25,20 @@ enum dispatched method_describe(struct request *req);
 enum dispatched method_revoke(struct request *req);
 enum dispatched method_rotate(struct request *req);
 
+/* method-watch.c */
+enum dispatched method_watch(struct request *req);
+
+/* method-explain.c */
+enum dispatched method_explain(struct request *req);
+
+/* method-credential.c */
+enum dispatched method_put(struct request *req);
+enum dispatched method_forget(struct request *req);
+enum dispatched method_list_credentials(struct request *req);
+
+/* method-fetch.c */
+enum dispatched method_fetch(struct request *req);
+
 /* method-admin.c */
 enum dispatched method_get_status(struct request *req);
 enum dispatched method_reload(struct request *req);

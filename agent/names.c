@@ -21,7 +21,7 @@ struct user_entry {
 
 struct name_entry {
 	char *name;
-	int result; /* 1, 0 or -EAGAIN, as names_user_id() returns */
+	int result; /* as names_user_id() returns */
 	uint32_t id;
 	struct names_request *queued;
 };
@@ -348,8 +348,11 @@ static void take_name(struct names *n, struct name_table *t, const struct names_
 		return;
 	if (e->queued == r)
 		e->queued = NULL;
-	if (r->result < 0)
+	if (r->result < 0) {
+		if (e->result == -EAGAIN)
+			e->result = -EIO;
 		return;
+	}
 	if (was != (r->result > 0) || (was && e->id != r->id))
 		n->changed = true;
 	e->result = r->result;

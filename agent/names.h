@@ -66,7 +66,7 @@ void names_ask_user(struct names *n, const char *name);
 void names_ask_group(struct names *n, const char *name);
 /*
  * The answer, as last looked up: 1 with *ret; 0: no such name; -EAGAIN: not yet asked or answered.
- * A look-up that failed leaves the answer before in force.
+ * A look-up that failed leaves the answer before in force; -EIO: there never was one.
  */
 int names_user_id(const struct names *n, const char *name, uid_t *ret);
 int names_group_id(const struct names *n, const char *name, gid_t *ret);

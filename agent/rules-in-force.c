@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "agent/change.h"
+#include "agent/watch.h"
 
 /* Policies on their way into force. */
 struct candidate {
@@ -65,6 +66,7 @@ static void complete(struct deferred *d)
 	put_in_force(c->agent, c->policy);
 	if (c->done) {
 		c->agent->refusing = false;
+		watch_reloaded(c->agent);
 		c->done(c->userdata);
 	}
 	free(c);
@@ -98,7 +100,11 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 	if (a->settings.admin_group[0])
 		names_ask_group(a->names, a->settings.admin_group);
 	policy_each_name(policy, ask_name, a);
-	names_barrier(a->names, on_named, c);
+	if (names_barrier(a->names, on_named, c) < 0) {
+		policy_unref(policy);
+		free(c);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -19,7 +19,7 @@ enum {
 	SEAL_NONCE_LEN = 24,	 /* the first bytes of everything sealed */
 	SEAL_OVERHEAD = 24 + 16, /* nonce and tag: what sealing adds to a record */
 	SEAL_CHECK_LEN = 16,
-	SEAL_TABLES = 3, /* numbered from 1 */
+	SEAL_TABLES = 4, /* numbered from 1 */
 };
 
 /* The keys of one store. Lives in locked memory. */

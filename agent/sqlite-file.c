@@ -23,11 +23,13 @@ static const char *const schema[] = {
 	"CREATE TABLE active (" ROW SEALED ") STRICT",
 	"CREATE TABLE ended (" ROW "owner INTEGER NOT NULL, " SEALED ") STRICT",
 	"CREATE TABLE credentials (" ROW SEALED ") STRICT",
+	"CREATE TABLE events (" ROW SEALED ") STRICT",
 	"CREATE INDEX ended_by_owner ON ended (owner)",
 };
 
 #define EACH_TABLE(first, form) \
-	[first] = form("active"), [first + 1] = form("ended"), [first + 2] = form("credentials")
+	[first] = form("active"), [first + 1] = form("ended"), [first + 2] = form("credentials"), \
+	[first + 3] = form("events")
 #define HEAD(t) "SELECT substr(sealed, 1, ?3) FROM " t " WHERE row = ?1 AND version = ?2"
 #define REMOVE(t) "DELETE FROM " t " WHERE row = ?1"
 #define INSERT(t, column, value) \
@@ -48,13 +50,16 @@ static const char *const sql[N_STATEMENTS] = {
 	[STATEMENT_SCAN] = "SELECT row, version, 0, sealed FROM active",
 	[STATEMENT_SCAN + 1] = "SELECT row, version, owner, sealed FROM ended NOT INDEXED",
 	[STATEMENT_SCAN + 2] = "SELECT row, version, 0, sealed FROM credentials",
+	[STATEMENT_SCAN + 3] = "SELECT row, version, 0, sealed FROM events",
 	EACH_TABLE(STATEMENT_HEAD, HEAD),
 	[STATEMENT_INSERT] = INSERT("active", "", ""),
 	[STATEMENT_INSERT + 1] = INSERT("ended", ", owner", ", ?4"),
 	[STATEMENT_INSERT + 2] = INSERT("credentials", "", ""),
+	[STATEMENT_INSERT + 3] = INSERT("events", "", ""),
 	[STATEMENT_REPLACE] = REPLACE("active", ""),
 	[STATEMENT_REPLACE + 1] = REPLACE("ended", ", owner = ?4"),
 	[STATEMENT_REPLACE + 2] = REPLACE("credentials", ""),
+	[STATEMENT_REPLACE + 3] = REPLACE("events", ""),
 	EACH_TABLE(STATEMENT_REMOVE, REMOVE),
 };
 

@@ -51,7 +51,7 @@ static struct change_step *add_step(struct store_change *c, enum store_table tab
 {
 	struct change_step *step;
 
-	assert(table >= STORE_ACTIVE && table <= STORE_CREDENTIALS);
+	assert(table >= STORE_ACTIVE && table <= STORE_EVENTS);
 	assert(row >= 1 && row <= INT64_MAX);
 	step = malloc(sizeof(*step) + n);
 	if (!step)

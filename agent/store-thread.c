@@ -40,7 +40,7 @@ static int check_copy(void *userdata, struct store_backend *copy)
 	struct tally t = { 0 };
 	int r = store_read_root(s->seal, copy, &root);
 
-	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_CREDENTIALS; table++)
+	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_EVENTS; table++)
 		r = copy->ops->read_table(copy, table, check_row, (void *[]){ s, &t });
 	if (r < 0)
 		return r;
@@ -105,7 +105,8 @@ static int put_in(struct store *s, struct seal_root *root, const struct change_s
 	};
 
 	seal_root_add(s->seal, root, &step->place, step->sealed);
-	if (row.table != STORE_CREDENTIALS && row.row > root->highest_row)
+	if ((row.table == STORE_ACTIVE || row.table == STORE_ENDED) &&
+	    row.row > root->highest_row)
 		root->highest_row = row.row;
 	return step->old_version ? b->ops->replace(b, &row) : b->ops->insert(b, &row);
 }

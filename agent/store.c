@@ -22,12 +22,13 @@ enum {
 	SCRATCH_AT = 128,     /* behind the keys */
 	SCRATCH_FIRST = 8192, /* room for any token's record */
 	THREAD_STACK = 256 * 1024,
-	ALL_TABLES = 1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS,
+	ALL_TABLES = 1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS |
+		     1 << STORE_EVENTS,
 };
 
 _Static_assert(sizeof(struct seal) <= SCRATCH_AT, "keys");
 _Static_assert(STORE_KEY_LEN - SEAL_KEY_LEN == 0, "key");
-_Static_assert(STORE_CREDENTIALS - SEAL_TABLES == 0, "tables");
+_Static_assert(STORE_EVENTS - SEAL_TABLES == 0, "tables");
 _Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root");
 
 /* ---- what is said ---------------------------------------------------------------------------- */
@@ -212,7 +213,8 @@ static const char *table_name(enum store_table table)
 {
 	static const char *const names[] = { [STORE_ACTIVE] = "active tokens",
 					     [STORE_ENDED] = "ended tokens",
-					     [STORE_CREDENTIALS] = "credentials" };
+					     [STORE_CREDENTIALS] = "credentials",
+					     [STORE_EVENTS] = "events" };
 
 	return names[table];
 }

@@ -24,7 +24,12 @@
 struct store;
 
 /* What rows belong to; the numbers are on disk. */
-enum store_table { STORE_ACTIVE = 1, STORE_ENDED = 2, STORE_CREDENTIALS = 3 };
+enum store_table {
+	STORE_ACTIVE = 1,
+	STORE_ENDED = 2,
+	STORE_CREDENTIALS = 3,
+	STORE_EVENTS = 4,
+};
 
 enum {
 	STORE_KEY_LEN = 32,

@@ -85,6 +85,12 @@ static void row_of_ended(const struct vault *v, const struct step *s, struct vau
 	};
 }
 
+/* Whether the step names another token in the place of its own. */
+static bool replaces(const struct step *s, const struct token_facts *facts)
+{
+	return s->effects & STEP_CUT_LIFE && facts->replaced_by != s->old_replaced_by;
+}
+
 void vault_change_row(const struct vault_change *c, size_t i, uint8_t dst[static RECORD_MAX],
 		      struct vault_row *ret)
 {
@@ -110,6 +116,10 @@ void vault_change_row(const struct vault_change *c, size_t i, uint8_t dst[static
 		.old_version = s->old_version,
 		.version = s->version,
 		.n = record_write(&facts, dst),
+		.owner_name = facts.owner_name,
+		.state = facts.state,
+		.is_derived = facts.parent != 0,
+		.is_replaced = replaces(s, &facts),
 	};
 }
 

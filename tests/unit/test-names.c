@@ -314,7 +314,7 @@ START_TEST(where_no_answer_comes_what_was_known_stays)
 		/* what was never answered is still not known */
 		names_ask_user(n, "new");
 		ck_assert(!settle(n));
-		ck_assert_int_eq(names_user_id(n, "new", &uid), -EAGAIN);
+		ck_assert_int_eq(names_user_id(n, "new", &uid), -EIO);
 
 		service.fails = 0;
 		service.uid = 7;
