@@ -27,6 +27,8 @@ enum {
 #define PIDFS_MAGIC_ 0x50494446
 static const uint64_t RETRY_US = 5 * USEC_PER_SEC;
 
+enum watch_kind { WATCH_EVENTS, WATCH_GROUP, WATCH_ABOVE, N_WATCHES };
+
 struct holder_entry {
 	struct holder_entry *next; /* in its slot, or among the dying */
 	struct agent *agent;
@@ -35,7 +37,7 @@ struct holder_entry {
 	char *path;	      /* unit: of its control group */
 	int pidfd;	      /* process */
 	sd_event_source *source;
-	int watches[2]; /* unit: of its group, and of its group's events; -1: none */
+	int watches[N_WATCHES]; /* unit: see watch_unit(); -1: none */
 	uint64_t *ids;
 	size_t n_ids, n_room;
 	unsigned n_pins;
@@ -44,6 +46,7 @@ struct holder_entry {
 
 struct holders {
 	uint8_t boot[16];
+	bool has_boot;
 	int inotify;
 	sd_event_source *inotify_source;
 	sd_event_source *retry_timer;
@@ -98,7 +101,10 @@ static void take_out(struct holders *h, struct holder_entry *e)
 
 static bool has_watch(const struct holder_entry *e, int watch)
 {
-	return e->watches[0] == watch || e->watches[1] == watch;
+	for (size_t i = 0; i < N_WATCHES; i++)
+		if (e->watches[i] == watch)
+			return true;
+	return false;
 }
 
 /* Two runs of a unit that follow one another may share a group, and so a watch. */
@@ -147,7 +153,9 @@ static struct holder_entry *entry_new(struct agent *a, enum token_binding bindin
 	e->agent = a;
 	e->binding = binding;
 	e->holder = *holder;
-	e->pidfd = e->watches[0] = e->watches[1] = -1;
+	e->pidfd = -1;
+	for (size_t i = 0; i < N_WATCHES; i++)
+		e->watches[i] = -1;
 	e->path = strndup(holder->unit.p ? holder->unit.p : "", holder->unit.n);
 	e->holder.unit = binding == BINDING_UNIT ? span_of(e->path) : SPAN_NONE;
 	if (!e->path) {
@@ -310,36 +318,65 @@ static bool unit_lives(const struct holder_entry *e)
 	       memcmp(now, e->holder.invocation, sizeof(now)) == 0;
 }
 
-/* A group that empties, or another run of the unit in it, prompts a look; so does its end. */
+/* One watch; those that share a file share it. */
+static int add_watch(struct holder_entry *e, enum watch_kind kind, const char *path, uint32_t mask)
+{
+	e->watches[kind] = inotify_add_watch(e->agent->holders->inotify, path, mask | IN_MASK_ADD);
+	if (e->watches[kind] < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return 0;
+}
+
+/*
+ * A group that empties, and another run of the unit in it (which writes its invocation to the group),
+ * prompt a look; so does the group's end, which only the directory above tells of.
+ */
 static int watch_unit(struct holder_entry *e)
 {
-	struct holders *h = e->agent->holders;
 	char path[UNIT_PATH_MAX + 64];
+	int r;
 
-	snprintf(path, sizeof(path), "/sys/fs/cgroup%s", e->path);
-	e->watches[0] =
-		inotify_add_watch(h->inotify, path, IN_ATTRIB | IN_DELETE_SELF | IN_ONLYDIR);
-	if (e->watches[0] < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
 	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cgroup.events", e->path);
-	e->watches[1] = inotify_add_watch(h->inotify, path, IN_MODIFY);
-	if (e->watches[1] < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+	r = add_watch(e, WATCH_EVENTS, path, IN_MODIFY);
+	*strrchr(path, '/') = '\0';
+	if (r == 0)
+		r = add_watch(e, WATCH_GROUP, path, IN_ATTRIB | IN_ONLYDIR);
+	*strrchr(path, '/') = '\0';
+	if (r == 0)
+		r = add_watch(e, WATCH_ABOVE, path, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR);
+	if (r < 0)
+		return r;
 	return unit_lives(e) ? 0 : -ESRCH;
 }
 
-/* Looks at the units behind a watch; `ended`: it is a watch no longer. */
-static void look_at_watch(struct holders *h, int watch, bool ended)
+static void forget_watch(struct holder_entry *e, int watch)
+{
+	for (size_t i = 0; i < N_WATCHES; i++)
+		if (e->watches[i] == watch)
+			e->watches[i] = -1;
+}
+
+/* Whether the unit's group has this name, below the one above. */
+static bool is_called(const struct holder_entry *e, const char *name)
+{
+	const char *slash = strrchr(e->path, '/');
+
+	return slash && strcmp(slash + 1, name) == 0;
+}
+
+/* Looks at the units that an event may be about. */
+static void look_at_watch(struct holders *h, const struct inotify_event *event)
 {
 	struct holder_entry *e, *next;
 
 	for (size_t i = 0; i < SLOTS; i++)
 		for (e = h->slots[i]; e; e = next) {
 			next = e->next;
-			if (!has_watch(e, watch))
+			if (!has_watch(e, event->wd) ||
+			    (event->len > 0 && !is_called(e, event->name)))
 				continue;
-			if (ended)
-				e->watches[e->watches[0] == watch ? 0 : 1] = -1;
+			if (event->mask & IN_IGNORED)
+				forget_watch(e, event->wd);
 			if (!unit_lives(e))
 				die(e);
 		}
@@ -373,7 +410,7 @@ static int on_unit_event(sd_event_source *source, int fd, uint32_t events, void 
 		if (event->mask & IN_Q_OVERFLOW)
 			look_at_all(a);
 		else
-			look_at_watch(a->holders, event->wd, event->mask & IN_IGNORED);
+			look_at_watch(a->holders, event);
 	}
 	return 0;
 }
@@ -408,8 +445,7 @@ static bool has_ended(int pidfd)
 
 static int process_at(struct agent *a, int fd, struct holder *ret, int *ret_pidfd)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	struct holder holder = { 0 };
 	struct peer peer;
 	int r;
@@ -421,6 +457,8 @@ static int process_at(struct agent *a, int fd, struct holder *ret, int *ret_pidf
 		r = inode_of(pidfd, &holder.pidfd_inode);
 	if (r < 0)
 		return r;
+	if (!a->holders->has_boot)
+		return -EOPNOTSUPP;
 	if (peer.pid <= 0 || has_ended(pidfd))
 		return -ESRCH;
 	memcpy(holder.boot, a->holders->boot, sizeof(holder.boot));
@@ -432,8 +470,7 @@ static int process_at(struct agent *a, int fd, struct holder *ret, int *ret_pidf
 
 static int unit_at(struct agent *a, int fd, struct unit *ret)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	int r = peer_pidfd(fd, &pidfd);
 
 	return r < 0 ? r : unit_of_process(pidfd, agent_manager_uid(a), ret);
@@ -441,8 +478,7 @@ static int unit_at(struct agent *a, int fd, struct unit *ret)
 
 bool holder_is_at(struct agent *a, int fd, enum token_binding binding, const struct holder *holder)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	struct holder there;
 	struct unit unit;
 
@@ -475,10 +511,8 @@ static struct holder_entry *pin(struct holder_entry *e)
 static int hold_process(struct agent *a, int fd, struct holder *ret,
 			struct holder_entry **ret_entry)
 {
-	_cleanup_(entry_freep)
-	struct holder_entry *e = NULL;
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_(entry_freep) struct holder_entry *e = NULL;
+	_cleanup_close_ int pidfd = -1;
 	struct holder holder;
 	int r;
 
@@ -503,8 +537,7 @@ static int hold_process(struct agent *a, int fd, struct holder *ret,
 int holder_of_unit(struct agent *a, const struct unit *unit, struct holder *ret,
 		   struct holder_entry **ret_entry)
 {
-	_cleanup_(entry_freep)
-	struct holder_entry *e = NULL;
+	_cleanup_(entry_freep) struct holder_entry *e = NULL;
 	struct holder holder = { .unit = span_of(unit->path) };
 
 	memcpy(holder.invocation, unit->invocation, sizeof(holder.invocation));
@@ -613,27 +646,36 @@ void holders_tidy(struct agent *a)
  * ---- at start ----------------------------------------------------------------------------------
  */
 
-static int read_boot(uint8_t boot[static 16])
+/* Whether text is a UUID, with or without dashes; then *ret_boot has its bytes. */
+static bool parse_uuid(const char *text, uint8_t ret_boot[static 16])
 {
-	_cleanup_close_
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char text[64] = "";
 	size_t n = 0;
 	unsigned byte;
 
-	if (fd < 0)
-		return -errno;
-	if (fd_read_all(fd, text, sizeof(text) - 1) < 0)
-		return -EIO;
 	for (const char *p = text; *p && n < 16; p++) {
 		if (*p == '-')
 			continue;
 		if (sscanf(p, "%2x", &byte) != 1)
-			return -EBADMSG;
-		boot[n++] = (uint8_t)byte;
+			return false;
+		ret_boot[n++] = (uint8_t)byte;
 		p++;
 	}
-	return n == 16 ? 0 : -EBADMSG;
+	return n == 16;
+}
+
+/*
+ * The boot's id, from the kernel; or, where a unit hides that (ProcSubset=pid), from the unit:
+ * Environment=JETON_BOOT_ID=%b. Without one, nothing can be bound to a process.
+ */
+static bool read_boot(uint8_t ret_boot[static 16])
+{
+	_cleanup_close_ int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	const char *given = getenv("JETON_BOOT_ID");
+	char text[64] = "";
+
+	if (fd >= 0 && fd_read_all(fd, text, sizeof(text) - 1) > 0)
+		return parse_uuid(text, ret_boot);
+	return given && parse_uuid(given, ret_boot);
 }
 
 /*
@@ -643,8 +685,7 @@ static int read_boot(uint8_t boot[static 16])
 static struct holder_entry *entry_of_loaded(struct agent *a, const struct token_facts *facts,
 					    bool *ret_lives)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	struct holder_entry *e = entry_new(a, facts->binding, &facts->holder);
 	uint64_t inode;
 
@@ -653,7 +694,7 @@ static struct holder_entry *entry_of_loaded(struct agent *a, const struct token_
 		return NULL;
 	if (e->binding == BINDING_UNIT) {
 		*ret_lives = watch_unit(e) == 0;
-	} else if (memcmp(e->holder.boot, a->holders->boot, 16) == 0) {
+	} else if (a->holders->has_boot && memcmp(e->holder.boot, a->holders->boot, 16) == 0) {
 		pidfd = (int)syscall(SYS_pidfd_open, e->holder.pid, 0);
 		*ret_lives = pidfd >= 0 && inode_of(pidfd, &inode) == 0 &&
 			     inode == e->holder.pidfd_inode && !has_ended(pidfd) &&
@@ -708,10 +749,11 @@ int holders_start(struct agent *a)
 	h->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (h->inotify < 0)
 		return -errno;
-	r = read_boot(h->boot);
-	if (r == 0)
-		r = sd_event_add_io(a->event, &h->inotify_source, h->inotify, EPOLLIN,
-				    on_unit_event, a);
+	h->has_boot = read_boot(h->boot);
+	if (!h->has_boot)
+		log_warning("the boot's id can't be read, so nothing can be bound to a process: "
+			    "set Environment=JETON_BOOT_ID=%%b in the unit");
+	r = sd_event_add_io(a->event, &h->inotify_source, h->inotify, EPOLLIN, on_unit_event, a);
 	if (r >= 0)
 		r = sd_event_add_time_relative(a->event, &h->retry_timer, CLOCK_MONOTONIC, 0, 0,
 					       on_retry, a);

@@ -12,10 +12,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <systemd/sd-daemon.h>
 
 #include "agent/connection.h"
+#include "agent/loadcred.h"
+#include "agent/socket.h"
 #include "protocol/base/fd.h"
 
 enum {
@@ -26,6 +26,8 @@ static const uint64_t PAUSE_US = 200 * 1000;
 
 struct listener {
 	struct agent *agent;
+	const char *path;
+	void (*take)(struct agent *a, int fd);
 	int fd;
 	int last;    /* descriptors from here on are kept for other things */
 	int reserve; /* given up to take a client in, and refuse it, when descriptors have run out */
@@ -158,7 +160,7 @@ static int on_client(sd_event_source *source, int listen_fd, uint32_t events, vo
 	for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0 && fd < l->last) {
-			take_client(l->agent, fd);
+			l->take(l->agent, fd);
 			continue;
 		}
 		if (fd >= 0) {
@@ -174,111 +176,7 @@ static int on_client(sd_event_source *source, int listen_fd, uint32_t events, vo
 	return 0;
 }
 
-/* ---- the socket ------------------------------------------------------------------------------ */
-
-static int take_passed(struct listener *l, int n)
-{
-	int fd = SD_LISTEN_FDS_START;
-
-	if (n > 1) {
-		log_error("systemd passed %d sockets (descriptors 3 to %d), but one is wanted: "
-			  "leave one ListenStream= in the .socket unit",
-			  n, SD_LISTEN_FDS_START + n - 1);
-		return -EINVAL;
-	}
-	if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0) {
-		log_error("descriptor %d, passed by systemd, is no listening Unix stream socket: "
-			  "use ListenStream= with a path in the .socket unit",
-			  fd);
-		return -EINVAL;
-	}
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	l->fd = fd;
-	return 0;
-}
-
-/* Whether somebody listens at the address. */
-static bool is_alive(const struct sockaddr_un *address)
-{
-	_cleanup_close_
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return false;
-	return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-	       errno == EAGAIN;
-}
-
-/* A socket that a killed agent left is taken away; anything else is left alone. */
-static int clear_address(const struct sockaddr_un *address)
-{
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode)) {
-		log_error("%s is in the way and no socket: move it away, or give another --socket",
-			  address->sun_path);
-		return -EADDRINUSE;
-	}
-	if (is_alive(address)) {
-		log_error("another agent listens at %s: stop it, or give another --socket",
-			  address->sun_path);
-		return -EADDRINUSE;
-	}
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)
-{
-	/* The mode is the socket's from its first moment: nobody gets in before. */
-	mode_t before = umask(~mode & 0777);
-	int r = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
-
-	umask(before);
-	return r;
-}
-
-static int make_socket(struct listener *l)
-{
-	struct agent *a = l->agent;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_
-	int fd = -1;
-	const char *slash;
-	struct stat st;
-	int r;
-
-	if (strlen(a->paths.socket) >= sizeof(address.sun_path)) {
-		log_error("%s is too long for a socket's path: %zu bytes at most", a->paths.socket,
-			  sizeof(address.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	memcpy(address.sun_path, a->paths.socket, strlen(a->paths.socket));
-	slash = strrchr(a->paths.socket, '/');
-	/* Where that fails, bind() says so. */
-	if (slash && slash != a->paths.socket)
-		(void)directory_make(a->paths.socket, (size_t)(slash - a->paths.socket),
-				     a->user ? 0700 : 0755);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	r = clear_address(&address);
-	if (r < 0)
-		return r;
-	r = bind_with_mode(fd, &address, (mode_t)a->settings.socket_mode);
-	if (r == 0 && listen(fd, SOMAXCONN) < 0)
-		r = -errno;
-	if (r < 0) {
-		log_error("no socket could be made at %s: %s", a->paths.socket, strerror(-r));
-		return r;
-	}
-	l->inode = lstat(a->paths.socket, &st) == 0 ? st.st_ino : 0;
-	l->made_here = true;
-	l->fd = steal_fd(&fd);
-	return 0;
-}
+/* ---- the listeners --------------------------------------------------------------------------- */
 
 static int watch(struct listener *l)
 {
@@ -302,43 +200,75 @@ static int descriptor_limit(void)
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
 }
 
-int listener_start(struct agent *a)
+static struct listener *listener_new(struct agent *a, const char *path, void (*take)(struct agent *a, int fd))
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	int n, r;
 
 	if (!l)
-		return -ENOMEM;
-	a->listener = l;
+		return NULL;
 	l->agent = a;
+	l->path = path;
+	l->take = take;
 	l->fd = -1;
 	l->last = descriptor_limit() - SPARE_DESCRIPTORS;
 	l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	n = sd_listen_fds(1);
-	if (n < 0) {
-		log_error("$LISTEN_FDS is wrong: %s", strerror(-n));
-		return n;
-	}
-	r = n > 0 ? take_passed(l, n) : make_socket(l);
-	return r < 0 ? r : watch(l);
+	return l;
 }
 
-void listener_stop(struct agent *a)
+static int make_and_watch(struct listener *l, mode_t mode, const char *option)
 {
-	struct listener *l = a->listener;
+	int r;
+
+	if (l->fd < 0) {
+		r = socket_make(l->path, mode, l->agent->user ? 0700 : 0755, option, &l->fd, &l->inode);
+		if (r < 0)
+			return r;
+		l->made_here = true;
+	}
+	return watch(l);
+}
+
+int listener_start(struct agent *a)
+{
+	struct listener *l, *credentials;
+	int r;
+
+	a->listener = l = listener_new(a, a->paths.socket, take_client);
+	a->credential_listener = credentials = listener_new(a, a->paths.credential_socket, loadcred_take);
+	if (!l || !credentials)
+		return -ENOMEM;
+	r = sockets_passed(a->paths.credential_socket, &l->fd, &credentials->fd);
+	if (r < 0)
+		return r;
+	r = make_and_watch(l, (mode_t)a->settings.socket_mode, "--socket");
+	if (r < 0 || (!credentials->path && credentials->fd < 0))
+		return r;
+	/* Where systemd passes sockets, it is systemd that says whether there is this one. */
+	if (credentials->fd < 0 && !l->made_here)
+		return 0;
+	return make_and_watch(credentials, 0600, "--credential-socket");
+}
+
+static void stop(struct listener *l)
+{
 	struct stat st;
 
 	if (!l)
 		return;
-	a->listener = NULL;
 	sd_event_source_unref(l->source);
 	sd_event_source_unref(l->pause_timer);
 	/* Only what was made here: by now the path may be somebody else's. */
-	if (l->made_here && lstat(a->paths.socket, &st) == 0 && st.st_ino == l->inode)
-		(void)!unlink(a->paths.socket);
+	if (l->made_here && lstat(l->path, &st) == 0 && st.st_ino == l->inode)
+		(void)!unlink(l->path);
 	if (l->fd >= 0)
 		close(l->fd);
 	if (l->reserve >= 0)
 		close(l->reserve);
 	free(l);
+}
+
+void listener_stop(struct agent *a)
+{
+	stop(STEAL_PTR(a->listener));
+	stop(STEAL_PTR(a->credential_listener));
 }

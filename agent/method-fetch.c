@@ -100,8 +100,8 @@ static bool lasts(const struct fetch_call *call, uint64_t now_us, uint64_t expir
 /* A descriptor of a file in memory, from its start, that nobody can change. Or a negative errno. */
 static int sealed_memfd(struct span value)
 {
-	_cleanup_close_
-	int fd = memfd_create("credential", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	_cleanup_close_ int fd =
+		memfd_create("credential", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
 	/* Before Linux 6.3. */
 	if (fd < 0 && errno == EINVAL)
@@ -272,45 +272,25 @@ static enum dispatched bring_in(struct request *req, const struct fetch_call *ca
 	return mint_submit(req, change, facts->id, holder);
 }
 
-static struct packed_scopes scopes_of(const struct policy_credential *c, uint8_t *packed)
-{
-	struct span scopes[SCOPES_MAX];
-
-	assert(c->n_scopes <= SCOPES_MAX);
-	for (size_t i = 0; i < c->n_scopes; i++)
-		scopes[i] = span_of(c->scopes[i].text);
-	return pack_scopes(scopes, (unsigned)c->n_scopes, packed);
-}
-
 static enum dispatched fetch_minted(struct request *req, const struct fetch_call *call,
 				    const struct policy_credential *c)
 {
 	struct agent *a = req->agent;
 	uint8_t packed[PACKED_MAX];
-	struct token_facts facts = {
-		.name = call->credential,
-		.credential = call->credential,
-		.owner_uid = c->owner.id,
-		.created_us = req->now_us,
-		.length_us = c->lifetime_us ? c->lifetime_us : a->settings.default_lifetime_us,
-		.binding = (enum token_binding)c->binding,
-		.uses_left = USES_UNLIMITED,
-		.issued_to = peer_label(req->connection),
-	};
+	struct token_facts facts;
 	struct holder_entry *holder;
 	enum dispatched answer;
 	bool ok;
 
 	if (!c->owner.exists)
 		return refuse(req, call->credential, "there is no such user as its Owner=");
-	if (name_of(a, facts.owner_uid, &facts.owner_name) == IDENTITY_WAIT)
+	if (mint_facts_of(a, c, req->now_us, packed, &facts) == IDENTITY_WAIT)
 		return change_wait_names(req);
-	facts.expires_us = req->now_us + facts.length_us;
+	facts.issued_to = peer_label(req->connection);
 	if (!lasts(call, req->now_us, facts.expires_us))
 		return reply_lifetime(req, 0, facts.length_us);
 	if (vault_n_minted(a->vault, call->credential) >= c->max_tokens)
 		return reply_limit(req, "MaxTokens", (int64_t)c->max_tokens);
-	facts.scopes = scopes_of(c, packed);
 	answer = mint_bind_to_peer(req, &facts, &holder, &ok);
 	return ok ? bring_in(req, call, &facts, holder) : answer;
 }

@@ -5,6 +5,7 @@
 #include "agent/mint.h"
 
 #include <errno.h>
+#include <assert.h>
 #include <sodium.h>
 
 #include "agent/change.h"
@@ -86,8 +87,7 @@ bool mint_has_room(struct agent *a, uid_t uid, struct span name)
 {
 	const struct owner *owner = vault_find_owner(a->vault, uid, name);
 
-	return !owner ||
-	       owner->n_active - owner->n_minted < a->settings.max_tokens_per_user;
+	return !owner || owner->n_active - owner->n_minted < a->settings.max_tokens_per_user;
 }
 
 enum dispatched mint_bind_to_peer(struct request *req, struct token_facts *facts,
@@ -115,4 +115,33 @@ enum dispatched mint_submit(struct request *req, struct vault_change *change, ui
 	else
 		holder_unpin(req->agent, holder);
 	return answer;
+}
+
+static struct packed_scopes scopes_of(const struct policy_credential *c, uint8_t *packed)
+{
+	struct span scopes[SCOPES_MAX];
+
+	assert(c->n_scopes <= SCOPES_MAX);
+	for (size_t i = 0; i < c->n_scopes; i++)
+		scopes[i] = span_of(c->scopes[i].text);
+	return pack_scopes(scopes, (unsigned)c->n_scopes, packed);
+}
+
+enum identity mint_facts_of(struct agent *a, const struct policy_credential *c, uint64_t now_us,
+			    uint8_t *packed, struct token_facts *ret)
+{
+	uint64_t length_us = c->lifetime_us ? c->lifetime_us : a->settings.default_lifetime_us;
+
+	*ret = (struct token_facts){
+		.name = span_of(c->name),
+		.credential = span_of(c->name),
+		.owner_uid = c->owner.id,
+		.created_us = now_us,
+		.length_us = length_us,
+		.expires_us = now_us + length_us,
+		.binding = (enum token_binding)c->binding,
+		.uses_left = USES_UNLIMITED,
+		.scopes = scopes_of(c, packed),
+	};
+	return name_of(a, c->owner.id, &ret->owner_name);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "agent/authority.h"
 #include "agent/request.h"
 #include "agent/token-facts.h"
 
@@ -36,6 +37,14 @@ enum dispatched mint_failed(struct request *req);
 
 /* Whether the owner may have one more active token; those of credentials are limited otherwise. */
 bool mint_has_room(struct agent *a, uid_t uid, struct span name);
+
+/*
+ * What a token minted for this credential is, but for issued_to, holder and what mint() fills in;
+ * its name is the credential's. packed: PACKED_MAX bytes, which its scopes borrow. IDENTITY_WAIT:
+ * its owner's name is being looked up.
+ */
+enum identity mint_facts_of(struct agent *a, const struct policy_credential *c, uint64_t now_us,
+			    uint8_t *packed, struct token_facts *ret);
 
 /*
  * Finds the holder that the peer is, for facts->binding, and pins it (none: NULL). Where there is

@@ -45,7 +45,11 @@ static int complete_user(struct paths *p, const char **ret_missing)
 {
 	int r = 0;
 
-	if (!p->socket)
+	/* An agent beside others has a socket for credentials only where it is told where. */
+	if (!p->socket && !p->credential_socket)
+		r = in_base("XDG_RUNTIME_DIR", NULL, "/jeton/credential.sock", &p->credential_socket,
+			    ret_missing);
+	if (r == 0 && !p->socket)
 		r = in_base("XDG_RUNTIME_DIR", NULL, "/jeton/agent.sock", &p->socket, ret_missing);
 	if (r == 0 && !p->config)
 		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/jeton.conf", &p->config,
@@ -62,6 +66,8 @@ static void complete_system(struct paths *p)
 {
 	const char *state = variable("STATE_DIRECTORY");
 
+	if (!p->socket && !p->credential_socket)
+		p->credential_socket = "/run/jeton/credential.sock";
 	if (!p->socket)
 		p->socket = "/run/jeton/agent.sock";
 	if (!p->config)

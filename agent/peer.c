@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -108,6 +109,19 @@ static enum peer_standing judge_namespace(const struct peer *p, int pidfd)
 	}
 }
 
+/*
+ * Whoever is asked about a second time is asked about often: from then on its pidfd tells whether it
+ * lives. Half of all descriptors are left for clients to come.
+ */
+static void keep_pidfd(struct peer *p, int *pidfd)
+{
+	struct rlimit limit;
+
+	if (p->pidfd < 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	    (rlim_t)*pidfd < limit.rlim_cur / 2)
+		p->pidfd = steal_fd(pidfd);
+}
+
 static enum peer_standing find_standing(struct peer *p, int fd)
 {
 	_cleanup_close_
@@ -129,13 +143,19 @@ static enum peer_standing find_standing(struct peer *p, int fd)
 			return errno == ENODATA || errno == ESRCH ? PEER_GONE : PEER_UNCLEAR;
 	}
 	standing = judge_namespace(p, pidfd);
-	return standing == PEER_HERE && is_gone(pidfd) ? PEER_GONE : standing;
+	if (standing == PEER_HERE && is_gone(pidfd))
+		standing = PEER_GONE;
+	if (standing == PEER_HERE && p->standing == PEER_HERE)
+		keep_pidfd(p, &pidfd);
+	return standing;
 }
 
 enum peer_standing peer_settle(struct peer *p, int fd)
 {
 	/* Only what may change is asked again: a process that was here may have ended. */
-	if (p->standing == PEER_UNKNOWN || p->standing == PEER_HERE)
+	if (p->standing == PEER_HERE && p->pidfd >= 0)
+		p->standing = is_gone(p->pidfd) ? PEER_GONE : PEER_HERE;
+	else if (p->standing == PEER_UNKNOWN || p->standing == PEER_HERE)
 		p->standing = find_standing(p, fd);
 	if (!p->groups && (p->standing == PEER_HERE || p->standing == PEER_ELSEWHERE) &&
 	    read_groups(p, fd) < 0)

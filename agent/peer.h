@@ -30,7 +30,7 @@ struct peer {
 	enum peer_standing standing;
 	gid_t *groups; /* with the primary one; NULL until peer_settle() */
 	size_t n_groups;
-	int pidfd;	   /* kept from the first peer_unit() on; -1 before */
+	int pidfd;	   /* kept once it was asked for twice, or for its unit; -1 before */
 	struct unit *unit; /* as last found; NULL before */
 };
 

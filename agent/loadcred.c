@@ -1,0 +1,386 @@
+/*
+ * agent/loadcred.c - see loadcred.h. The only loud refusal there is: more than systemd takes (1
+ * MiB) makes the unit fail with 243/CREDENTIALS. An empty answer would give it an empty file, and a
+ * hang keeps it waiting.
+ */
+#include "agent/loadcred.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "agent/connection.h"
+#include "agent/credential.h"
+#include "agent/change.h"
+#include "agent/holder.h"
+#include "agent/mint.h"
+#include "agent/peer.h"
+#include "agent/policy/access.h"
+#include "agent/unit.h"
+#include "protocol/token.h"
+
+enum {
+	REFUSAL_BYTES = 1024 * 1024 + 1,
+	ZEROS = 64 * 1024,
+};
+
+struct loadcred {
+	struct deferred deferred; /* names have been looked up */
+	struct loadcred *next;
+	struct agent *agent;
+	int fd;
+	sd_event_source *source;
+	struct unit unit;
+	char credential[CREDENTIAL_NAME_MAX + 1];
+	char *value; /* of the large pool; NULL: refused, with zeros */
+	size_t n, at;
+	bool under_way; /* somebody will come back to it: on_minted(), on_named() */
+	bool gone;	/* and frees it then */
+};
+
+static void loadcred_free(struct loadcred *l)
+{
+	struct loadcred **at = &l->agent->loadcreds;
+
+	while (*at && *at != l)
+		at = &(*at)->next;
+	if (*at)
+		*at = l->next;
+	if (l->value) {
+		secret_wipe(l->value, l->n);
+		pool_put(&l->agent->large, l->value);
+	}
+	sd_event_source_unref(l->source);
+	close(l->fd);
+	free(l);
+}
+
+/*
+ * ---- the address
+ * ---------------------------------------------------------------------------------
+ */
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+bool loadcred_parse(const char *address, size_t n, struct span *ret_unit,
+		    struct span *ret_credential)
+{
+	static const char middle[] = "/unit/";
+	const char *p = address, *end = address + n, *slash;
+
+	if (n == 0 || *p++ != '\0')
+		return false;
+	while (p < end && is_hex(*p))
+		p++;
+	if (p == address + 1 || (size_t)(end - p) <= strlen(middle) ||
+	    memcmp(p, middle, strlen(middle)) != 0)
+		return false;
+	p += strlen(middle);
+	/* A unit's name has no slash, and neither has a credential's. */
+	slash = memchr(p, '/', (size_t)(end - p));
+	if (!slash || slash == p || slash + 1 == end ||
+	    memchr(slash + 1, '/', (size_t)(end - slash - 1)))
+		return false;
+	*ret_unit = (struct span){ p, (size_t)(slash - p) };
+	*ret_credential = (struct span){ slash + 1, (size_t)(end - slash - 1) };
+	return true;
+}
+
+/*
+ * ---- the answer
+ * ----------------------------------------------------------------------------------
+ */
+
+static int on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	static const char zeros[ZEROS];
+	struct loadcred *l = userdata;
+	size_t left = l->n - l->at;
+	const char *p = l->value ? l->value + l->at : zeros;
+	ssize_t n;
+
+	(void)source;
+	(void)events;
+	if (!l->value && left > sizeof(zeros))
+		left = sizeof(zeros);
+	n = send(fd, p, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0)
+		l->at += (size_t)n;
+	if (l->at == l->n || (n < 0 && errno != EAGAIN && errno != EINTR))
+		loadcred_free(l);
+	return 0;
+}
+
+/* Sends what there is to send; more as the socket has room. */
+static void answer(struct loadcred *l)
+{
+	if (sd_event_add_io(l->agent->event, &l->source, l->fd, EPOLLOUT, on_writable, l) < 0)
+		loadcred_free(l);
+}
+
+static void refuse(struct loadcred *l, const char *why)
+{
+	struct agent *a = l->agent;
+
+	a->denied_total++;
+	log_warning("LoadCredential=%s of %s is refused: %s", l->credential, l->unit.name, why);
+	if (a->settings.credential_refusal == REFUSAL_EMPTY) {
+		loadcred_free(l);
+		return;
+	}
+	l->n = REFUSAL_BYTES;
+	answer(l);
+}
+
+static void give_held(struct loadcred *l)
+{
+	struct agent *a = l->agent;
+	struct span name = span_of(l->credential);
+	const struct credential *held = credentials_find(a->credentials, name);
+
+	if (!held || held->form == CREDENTIAL_NONE) {
+		refuse(l, "nothing was put in yet (jetonctl put)");
+		return;
+	}
+	if (held->expires_us && held->expires_us <= agent_now(a)) {
+		refuse(l, "its value has expired: put in a new one (jetonctl put)");
+		return;
+	}
+	l->value = pool_get(&a->large);
+	if (!l->value) {
+		refuse(l, "no locked buffer is left at this moment");
+		return;
+	}
+	l->n = held->n;
+	credential_open(a->credentials, held, l->value);
+	credentials_fetched(a->credentials, name, agent_now(a), span_of(l->unit.name));
+	answer(l);
+}
+
+static void on_minted(void *userdata, int r)
+{
+	struct loadcred *l = userdata;
+
+	l->under_way = false;
+	if (l->gone) {
+		loadcred_free(l);
+	} else if (r < 0) {
+		secret_wipe(l->value, l->n);
+		pool_put(&l->agent->large, STEAL_PTR(l->value));
+		refuse(l, "the token could not be made durable");
+	} else {
+		answer(l);
+	}
+}
+
+/* The value is sent when the token is durable. */
+static int prepare_minted(struct loadcred *l, struct token_facts *facts,
+			  struct holder_entry *holder)
+{
+	struct agent *a = l->agent;
+	struct vault_change *change = vault_change_new(a->vault);
+
+	l->value = pool_get(&a->large);
+	if (!change || !l->value || mint(a, change, facts, REF_NONE) < 0) {
+		mint_done(a);
+		vault_rollback(change);
+		holder_unpin(a, holder);
+		return -ENOMEM;
+	}
+	memcpy(l->value, a->scratch->value, TOKEN_LEN);
+	l->n = TOKEN_LEN;
+	mint_done(a);
+	l->under_way = true;
+	return change_submit_minted(a, change, holder, facts->id, on_minted, l);
+}
+
+static void decide(struct loadcred *l);
+
+static void complete(struct deferred *d)
+{
+	struct loadcred *l = (struct loadcred *)d;
+
+	l->under_way = false;
+	if (l->gone)
+		loadcred_free(l);
+	else
+		decide(l);
+}
+
+static void on_named(void *userdata)
+{
+	struct loadcred *l = userdata;
+
+	l->deferred.complete = complete;
+	change_defer(l->agent, &l->deferred);
+}
+
+/* Decides when the names asked for until now are looked up. */
+static void wait_for_names(struct loadcred *l)
+{
+	l->under_way = true;
+	if (names_barrier(l->agent->names, on_named, l) == 0)
+		return;
+	l->under_way = false;
+	refuse(l, "no memory is left");
+}
+
+static void mint_value(struct loadcred *l, const struct policy_credential *c)
+{
+	struct agent *a = l->agent;
+	uint8_t packed[PACKED_MAX];
+	struct holder_entry *holder = NULL;
+	struct token_facts facts;
+
+	if (!c->owner.exists) {
+		refuse(l, "there is no such user as its Owner=");
+		return;
+	}
+	switch (mint_facts_of(a, c, agent_now(a), packed, &facts)) {
+	case IDENTITY_WAIT:
+		wait_for_names(l);
+		return;
+	case IDENTITY_REFUSED:
+		refuse(l, "its Owner= could not be looked up");
+		return;
+	case IDENTITY_KNOWN:
+		break;
+	}
+	if (c->binding == BINDING_PROCESS) {
+		refuse(l, "Binding=process is for a process that asks by itself; use Binding=unit");
+		return;
+	}
+	if (vault_n_minted(a->vault, facts.credential) >= c->max_tokens) {
+		refuse(l, "MaxTokens= is reached");
+		return;
+	}
+	facts.issued_to = span_of(l->unit.name);
+	if (c->binding == BINDING_UNIT && holder_of_unit(a, &l->unit, &facts.holder, &holder) < 0) {
+		refuse(l, "the unit can't be watched, so nothing can be bound to it");
+		return;
+	}
+	if (prepare_minted(l, &facts, holder) < 0) {
+		l->under_way = false;
+		pool_put(&a->large, STEAL_PTR(l->value));
+		refuse(l, "no memory is left for another token");
+		return;
+	}
+	credentials_fetched(a->credentials, facts.credential, agent_now(a), facts.issued_to);
+}
+
+static void decide(struct loadcred *l)
+{
+	struct agent *a = l->agent;
+	struct span name = span_of(l->credential);
+	struct subject subject = { .uid = (uid_t)-1, .no_user = true, .unit = l->unit.name };
+	const struct policy_credential *credential;
+
+	if (a->refusing) {
+		refuse(l, "the policies are wrong (jetonctl policy check)");
+		return;
+	}
+	if (!a->policy) {
+		wait_for_names(l);
+		return;
+	}
+	credential = policy_find_credential(a->policy, name);
+	if (!credential)
+		refuse(l, "no policy defines a credential of this name");
+	else if (!fetch_is_allowed(a->policy, &subject, name, true, NULL))
+		refuse(l, "no [Fetch] section with a matching Unit= lets this unit have it "
+			  "(jetonctl policy explain fetch)");
+	else if (credential->minted)
+		mint_value(l, credential);
+	else
+		give_held(l);
+}
+
+/*
+ * ---- who asks
+ * ------------------------------------------------------------------------------------
+ */
+
+/* Whether the client is the manager, in the unit's own group; why not, for the log. */
+static const char *judge(struct loadcred *l, struct span unit)
+{
+	uid_t manager = l->agent->user ? l->agent->uid : 0;
+	_cleanup_close_ int pidfd = -1;
+	struct peer peer;
+	int r;
+
+	r = peer_init(&peer, l->fd);
+	if (r == 0 && peer.uid != manager)
+		return "it is not the service manager that asks";
+	if (r == 0)
+		r = peer_pidfd(l->fd, &pidfd);
+	if (r == 0)
+		r = unit_of_process(pidfd, agent_manager_uid(l->agent), &l->unit);
+	if (r == -EOPNOTSUPP)
+		return "this kernel does not tell which unit asks (Linux 6.5 or newer is needed)";
+	if (r < 0)
+		return "it can't be told from which unit this was asked";
+	return span_is(unit, l->unit.name) ? NULL : "it was not asked from within that unit";
+}
+
+static bool read_address(struct loadcred *l, struct span *ret_unit, struct sockaddr_un *address)
+{
+	socklen_t n = sizeof(*address);
+	struct span credential;
+
+	if (getpeername(l->fd, (struct sockaddr *)address, &n) < 0 ||
+	    n <= offsetof(struct sockaddr_un, sun_path) ||
+	    !loadcred_parse(address->sun_path, n - offsetof(struct sockaddr_un, sun_path), ret_unit,
+			    &credential) ||
+	    credential.n > CREDENTIAL_NAME_MAX)
+		return false;
+	memcpy(l->credential, credential.p, credential.n);
+	return true;
+}
+
+void loadcred_take(struct agent *a, int fd)
+{
+	struct loadcred *l = calloc(1, sizeof(*l));
+	struct sockaddr_un address;
+	struct span unit;
+	const char *why;
+
+	if (!l) {
+		close(fd);
+		return;
+	}
+	l->agent = a;
+	l->fd = fd;
+	l->next = a->loadcreds;
+	a->loadcreds = l;
+	if (!read_address(l, &unit, &address)) {
+		log_limited(&a->limit_refused, agent_monotonic(a),
+			    "a client of the socket for LoadCredential= was closed: it is no "
+			    "service manager's");
+		loadcred_free(l);
+		return;
+	}
+	why = judge(l, unit);
+	if (why) {
+		snprintf(l->unit.name, sizeof(l->unit.name), "%.*s", (int)unit.n, unit.p);
+		refuse(l, why);
+	} else {
+		decide(l);
+	}
+}
+
+void loadcred_done(struct agent *a)
+{
+	struct loadcred *l, *next;
+
+	for (l = a->loadcreds; l; l = next) {
+		next = l->next;
+		l->gone = l->under_way;
+		if (!l->under_way)
+			loadcred_free(l);
+	}
+}

@@ -1,0 +1,26 @@
+/*
+ * agent/socket.h - listening sockets: those that systemd passes, and those that are made here. What
+ * can't be is logged.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "protocol/base/cleanup.h"
+
+/*
+ * Takes the sockets that systemd passed: the agent's own and, told by its name (a
+ * FileDescriptorName= or unit with "credential" in it) or by its path, the one for credentials.
+ * Those that were not passed stay as they are. Returns 0, or a negative errno where something was
+ * passed that is no listening Unix stream socket, or too much of it.
+ */
+int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credential) MUST_USE;
+
+/*
+ * Makes a socket at the path, with the directories above it where they are missing, and listens.
+ * One that a killed agent left is taken away; one that somebody listens at, or anything else there,
+ * is left alone: -EADDRINUSE. option: what chooses another path, for the message. *ret_inode: of
+ * the socket, to know it by. 0 or a negative errno.
+ */
+int socket_make(const char *path, mode_t mode, mode_t directory_mode, const char *option,
+		int *ret_fd, ino_t *ret_inode) MUST_USE;
