@@ -57,8 +57,7 @@ static bool is_among(const struct id_text ids[], size_t n, const char *id)
 
 static int revoke_named(const struct args *a, struct jeton *jeton)
 {
-	_cleanup_free_
-	struct id_text *ids = calloc(a->n_operands, sizeof(*ids));
+	_cleanup_free_ struct id_text *ids = calloc(a->n_operands, sizeof(*ids));
 	int status = EXIT_DONE;
 	size_t n = 0;
 
@@ -122,8 +121,7 @@ static int confirm(const struct args *a, struct jeton *jeton, struct selection *
 
 static int revoke_unused(const struct args *a, struct jeton *jeton)
 {
-	_cleanup_(selection_done)
-	struct selection selection = { NULL, 0, 0 };
+	_cleanup_(selection_done) struct selection selection = { NULL, 0, 0 };
 	int status = selection_ask(jeton, a, &selection);
 
 	if (status == EXIT_DONE && selection.n == 0)

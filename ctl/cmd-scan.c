@@ -17,6 +17,7 @@
 #include "ctl/output.h"
 #include "ctl/scan-text.h"
 #include "ctl/text.h"
+#include "ctl/value.h"
 #include "ctl/walk.h"
 #include "protocol/base/parse.h"
 #include "protocol/json.h"
@@ -35,17 +36,16 @@ struct scan {
 static char *path_without_values(const char *path)
 {
 	char *copy = strdup(path);
-	struct span token;
+	struct span secret;
 
-	while (copy && token_find(span_of(copy), &token))
-		memset(copy + (token.p - copy) + TOKEN_SECRET_AT, '*', TOKEN_LEN - TOKEN_SECRET_AT);
+	while (copy && value_find(copy, &secret))
+		memset(copy + (secret.p - copy), '*', secret.n);
 	return copy;
 }
 
 static void print_path(const char *path)
 {
-	_cleanup_free_
-	char *shown = path_without_values(path);
+	_cleanup_free_ char *shown = path_without_values(path);
 
 	text_print(stdout, span_of(shown ? shown : "?"));
 }
@@ -53,8 +53,7 @@ static void print_path(const char *path)
 /* JSON must be UTF-8, and paths need not be: such a one is spelt out. */
 static void put_path(struct json_writer *w, const char *path)
 {
-	_cleanup_free_
-	char *shown = path_without_values(path);
+	_cleanup_free_ char *shown = path_without_values(path);
 	char spelt[8192];
 
 	if (!shown || utf8_valid(span_of(shown))) {
@@ -135,8 +134,7 @@ static int on_token(void *userdata, struct span token, uint64_t line)
 static void on_error(void *userdata, const char *path, int error)
 {
 	struct scan *s = userdata;
-	_cleanup_free_
-	char *shown = path_without_values(path);
+	_cleanup_free_ char *shown = path_without_values(path);
 
 	s->status =
 		fail(EXIT_FAILED, "can't read %s: %s", shown ? shown : "?",

@@ -9,8 +9,8 @@
 void facts_print(const struct jeton_token *token);
 
 /*
- * The same with what it reaches now, and with times as spans alone: finding out the local time would
- * cost a verification a tenth of its time.
+ * The same with what it reaches now, and with times as spans alone: finding out the local time
+ * would cost a verification a tenth of its time.
  */
 void facts_print_verified(const struct jeton_token *token, const char *const access[]);
 

@@ -43,7 +43,9 @@ enum leaked leaked_of(const struct jeton_token *token, uint64_t now_us)
 	return LEAKED_ENDED;
 }
 
-/* By whoever presents it, or with a parent that was presented before it; other ends were others'. */
+/*
+ * By whoever presents it, or with a parent that was presented before it; other ends were others'.
+ */
 static bool may_be_ours(const struct jeton_token *token)
 {
 	return token->ended == JETON_END_PRESENTED || token->ended == JETON_END_PARENT ||

@@ -10,30 +10,15 @@
 #include "ctl/commands.h"
 #include "ctl/help.h"
 #include "ctl/output.h"
+#include "ctl/value.h"
 #include "protocol/base/time.h"
-#include "protocol/token.h"
-
-static size_t digits(const char *p)
-{
-	return strspn(p, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-}
-
-/*
- * Whether a value stands in a word, or most of one: what was cut off in copying is a secret still.
- */
-static bool holds_value(const char *word)
-{
-	for (; (word = strstr(word, "jeton_")); word++)
-		if (digits(word + 6) == TOKEN_ID_LEN && word[TOKEN_SECRET_AT - 1] == '_' &&
-		    digits(word + TOKEN_SECRET_AT) >= TOKEN_SECRET_LEN / 2)
-			return true;
-	return false;
-}
 
 static bool any_value(char *const words[], int n)
 {
+	struct span secret;
+
 	for (int i = 0; i < n; i++)
-		if (holds_value(words[i]))
+		if (value_find(words[i], &secret))
 			return true;
 	return false;
 }

@@ -130,8 +130,7 @@ static void keep_unused(struct asking *s)
 
 int selection_ask(struct jeton *jeton, const struct args *a, struct selection *ret)
 {
-	_cleanup_(asking_done)
-	struct asking s = { .jeton = jeton, .args = a };
+	_cleanup_(asking_done) struct asking s = { .jeton = jeton, .args = a };
 	struct jeton_filter filter = JETON_FILTER_INIT;
 	int r;
 

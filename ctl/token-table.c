@@ -128,8 +128,7 @@ static void add_row(struct table *table, const struct args *a, const struct jeto
 int token_table_print(const struct args *a, const struct selection *s, FILE *out)
 {
 	struct table_column columns[ARRAY_SIZE(rows)];
-	_cleanup_(table_done)
-	struct table table;
+	_cleanup_(table_done) struct table table;
 	struct table_look look = output_look(a, out);
 	size_t n = 0;
 

@@ -38,8 +38,7 @@ static bool is_kernels(const char *path)
 /* named: on the command line. */
 static int open_file(const char *path, bool named)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (named ? 0 : O_NOFOLLOW));
@@ -54,8 +53,7 @@ static int open_file(const char *path, bool named)
 
 static int take_file(const char *path, bool named, const struct walker *w)
 {
-	_cleanup_close_
-	int fd = open_file(path, named);
+	_cleanup_close_ int fd = open_file(path, named);
 
 	if (fd >= 0)
 		return w->on_file(w->userdata, path, fd);
