@@ -122,6 +122,7 @@ class Agent:
         if policy:
             self.policy(policy)
         tap.AT_END.append(self._stop_well)
+        tap.AT_FAILURE.append(self._show)
 
     # ---- what it reads
 
@@ -257,6 +258,14 @@ class Agent:
         """At the end of a test that has passed."""
         if self.pid:
             self.stop()
+
+    def _show(self):
+        """At the end of a test that has failed."""
+        how = "was not running"
+        if self.pidfd is not None:
+            how = "runs" if self.is_running() else f"ended by itself: {self.wait()}"
+        print(f"the agent in {self.dir} {how}; its log:")
+        print(*self.log().splitlines()[-40:], sep="\n")
 
     # ---- its log
 

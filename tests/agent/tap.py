@@ -19,6 +19,8 @@ import traceback
 TESTS = []
 # What a test that has passed must pass as well, called at its end.
 AT_END = []
+# What is told of a test that has failed, by functions that print it.
+AT_FAILURE = []
 
 
 class Skip(Exception):
@@ -33,7 +35,6 @@ class Test:
         self.needs = needs
         self.pid = self.pipe = self.output = self.deadline = self.directory = None
         self.heard = b""
-        self.line = None
 
 
 def test(function=None, *, timeout=60, needs=()):
@@ -65,6 +66,8 @@ def _run_here(t):
         return "skip", str(skip)
     except BaseException:  # SystemExit too: a test ends by returning
         traceback.print_exc()
+        for f in AT_FAILURE:
+            f()
         return "failed", ""
     return "ok", ""
 
@@ -87,7 +90,7 @@ def _start(t):
         result = _run_here(t)
         sys.stdout.flush()
         sys.stderr.flush()
-        os.write(writer, json.dumps(result).encode())
+        os.write(writer, json.dumps(result).encode()[:4096])
         os._exit(0)
     os.close(writer)
     t.pipe = reader
@@ -137,12 +140,11 @@ def _wait(selector, running):
     wait = min(t.deadline for t in running) - time.monotonic()
     for key, _ in selector.select(max(0, wait)):
         t = key.data
-        piece = os.read(t.pipe, 65536)
-        t.heard += piece
-        if not piece:
-            selector.unregister(t.pipe)
-            _end(t)
-            running.remove(t)
+        # It says all at once, or nothing: what it has started may hold the other end open for longer.
+        t.heard = os.read(t.pipe, 65536)
+        selector.unregister(t.pipe)
+        _end(t)
+        running.remove(t)
     for t in [t for t in running if t.deadline < time.monotonic()]:
         selector.unregister(t.pipe)
         _end(t, f"not through after {t.timeout} s")

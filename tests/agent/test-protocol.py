@@ -12,6 +12,9 @@ import time
 import varlink
 from jeton import ALICE, BOB, Agent, Closed, full_name, main, root, serial, test, wait_until
 
+# These may still say so.
+TO_COME = {"Put", "Forget", "ListCredentials", "Fetch", "Watch", "Explain", "Lock", "Unlock", "Rekey", "Backup",
+           "ReadAudit"}
 INFO = b'{"method":"org.varlink.service.GetInfo"}\0'
 
 
@@ -741,7 +744,7 @@ def descriptors_with_half_a_message_and_with_none_are_closed():
 
 
 @test
-def a_bearer_is_no_parameter_yet_and_its_descriptor_is_closed():
+def a_bearer_that_is_no_socket_is_refused_and_its_descriptor_closed():
     agent = started()
     c = agent.connect()
     token = c.call("Issue", name="n")["token"]
@@ -752,6 +755,9 @@ def a_bearer_is_no_parameter_yet_and_its_descriptor_is_closed():
     assert error["error"] == "org.varlink.service.InvalidParameter", error
     assert error["parameters"] == {"parameter": "bearer"}, error
     assert is_let_go(reader)
+    for bearer in (0, 1, -1, 253, 1 << 40):
+        error = c.error("Verify", token=token, bearer=bearer)
+        assert error.name == "InvalidParameter" and error.parameter == "bearer", error
 
 
 @test
@@ -838,25 +844,21 @@ def no_descriptor_is_left_in_the_agent_by_any_of_this():
     wait_until(lambda: count() <= before, f"{before} descriptors, as before")
 
 
-# ---- methods to come -----------------------------------------------------------------------------
+# ---- every method --------------------------------------------------------------------------------
 
 @test
-def methods_that_are_not_built_yet_say_so():
-    c = started(policy=f"[Access]\nUser={ALICE}\nScope=a:b\n").admin()
-    calls = {
+def every_method_of_the_interface_is_known_if_only_to_say_that_it_is_not_built():
+    parameters = {
         "Put": {"credential": "x", "text": "y"}, "Forget": {"credential": "x"},
-        "Fetch": {"credential": "x"}, "Explain": {"scope": "a:b"}, "Lock": {"passphrase": "x"},
-        "Unlock": {"passphrase": "x"}, "Rekey": {}, "Backup": {},
+        "Fetch": {"credential": "x"}, "Explain": {"scope": "a:b"}, "Unlock": {"passphrase": "x"},
     }
-    for method, parameters in calls.items():
-        error = c.error(method, **parameters)
-        assert error.name == "MethodNotImplemented", error
-        assert error.parameters == {"method": f"io.jeton.Agent.{method}"}, error
-    for method in ("ListCredentials", "Watch", "ReadAudit"):
-        c.send(method, {}, more=True)
-        message = c.receive()
-        assert message["error"] == "org.varlink.service.MethodNotImplemented", message
-    assert c.call("GetStatus")
+    for method in set(varlink.AGENT.methods) - {"Lock"}:
+        with started(policy=f"[Access]\nUser={ALICE}\nScope=a:b\n").admin() as c:
+            more = {"more": True} if method in ("List", "ListCredentials", "Watch", "ReadAudit") else {}
+            c.send(method, parameters.get(method, {}), **more)
+            error = c.receive().get("error", "")
+            assert error != "org.varlink.service.MethodNotFound", method
+            assert error != "org.varlink.service.MethodNotImplemented" or method in TO_COME, method
 
 
 main()

@@ -137,10 +137,10 @@ def numbers_that_are_no_64_bit_integers_are_refused_and_never_rounded():
 
 
 @test
-def bindings_that_are_to_come_are_refused_for_now():
+def bindings_are_those_of_the_interface():
     c = started().connect()
     assert c.call("Issue", name="n", binding="none")["info"]["binding"] == "none"
-    for binding in ("process", "unit", "", "None", "other"):
+    for binding in ("", "None", "other", "process "):
         invalid(c.error("Issue", name="n", binding=binding), "binding")
 
 
@@ -523,8 +523,7 @@ def a_derived_token_asks_for_no_more_than_its_parent_has():
     invalid(c.error("Derive", token=parent["token"], name="c", scopes=[]), "scopes")
     invalid(c.error("Derive", token=parent["token"], name=""), "name")
     invalid(c.error("Derive", token=parent["token"], name="c", uses=0), "uses")
-    for binding in ("process", "unit"):
-        invalid(c.error("Derive", token=parent["token"], name="c", binding=binding), "binding")
+    invalid(c.error("Derive", token=parent["token"], name="c", binding="other"), "binding")
     assert len(c.list()) == 1
 
 
