@@ -233,10 +233,10 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 
 static enum next step(struct connection *c, unsigned *n_messages)
 {
-	if (c->rest) {
+	if (c->rest || c->agent->out_fd >= 0) {
 		enum next next = connection_flush(c);
 
-		if (next != CLOSE)
+		if (next != CLOSE && c->rest)
 			next = connection_send_rest(c);
 		if (next != GO_ON)
 			return next;

@@ -62,6 +62,15 @@ static bool text_fits(struct span text)
 	       escaped_length(text) <= FRAME_MAX - FETCHED_OVERHEAD;
 }
 
+/* libsodium takes bytes beyond ASCII for digits. */
+static bool is_ascii(struct span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
 /*
  * Decodes base64 (its standard alphabet, padded, with no bits to spare) to where texts go, which is
  * wiped after the call.
@@ -71,7 +80,7 @@ static bool decode(struct agent *a, struct span base64, struct span *ret)
 	uint8_t *to = (uint8_t *)a->text.buf + a->text.n;
 	size_t n;
 
-	if (base64.n < 4 || base64.n > BASE64_MAX ||
+	if (base64.n < 4 || base64.n > BASE64_MAX || !is_ascii(base64) ||
 	    a->text.size - a->text.n < CREDENTIAL_VALUE_MAX)
 		return false;
 	/* Counted before it is there, so that what a bad text leaves is wiped as well. */
@@ -247,8 +256,7 @@ static bool is_listed(const struct list *l, struct request *req, const struct su
 {
 	if (l->admin)
 		return k->defined || k->stored->form != CREDENTIAL_NONE;
-	return k->defined &&
-	       fetch_is_allowed(req->agent->policy, subject, k->name, false, NULL);
+	return k->defined && fetch_is_allowed(req->agent->policy, subject, k->name, false, NULL);
 }
 
 static void write_number(struct json_writer *w, const char *key, uint64_t value)
