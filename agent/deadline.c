@@ -133,12 +133,13 @@ void deadline_again(struct connection *c)
 }
 
 /* Those that ask for yet another turn meanwhile get it in the next round. */
-static int on_again(sd_event_source *source, void *userdata)
+static int on_again(sd_event_source *source, uint64_t at_us, void *userdata)
 {
 	struct agent *a = userdata;
 	struct connection *c, *list = NULL;
 
 	(void)source;
+	(void)at_us;
 	/* Turned round: the first that asked is the first to go on. */
 	while ((c = a->again_first)) {
 		a->again_first = c->again_next;
@@ -179,7 +180,11 @@ int deadline_init(struct agent *a)
 	r = sd_event_source_set_enabled(a->deadline_timer, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
-	r = sd_event_add_defer(a->event, &a->again_source, on_again, a);
+	/*
+	 * Always due, when it is on. A timer, since sd-event takes a deferred source for one that has waited
+	 * since it was made, and lets it go before all others.
+	 */
+	r = sd_event_add_time(a->event, &a->again_source, CLOCK_MONOTONIC, 0, 1, on_again, a);
 	if (r < 0)
 		return r;
 	return sd_event_source_set_enabled(a->again_source, SD_EVENT_OFF);

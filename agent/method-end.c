@@ -335,6 +335,7 @@ static enum dispatched judge(struct request *req, const struct rotate_call *call
 	struct agent *a = req->agent;
 	const struct token_facts *old = &rotation->old_facts;
 	uint64_t min_us, max_us;
+	bool one_more;
 
 	if (old->parent)
 		rotation->parent = vault_find(a->vault, old->parent);
@@ -347,12 +348,17 @@ static enum dispatched judge(struct request *req, const struct rotate_call *call
 		return change_wait(req);
 	if (!find_length(req, call, rotation, &min_us, &max_us))
 		return reply_lifetime(req, min_us, max_us);
-	if (rotation->earlier == REF_NONE && !mint_has_room(a, old->owner_uid, old->owner_name))
-		return reply_limit(req, "MaxTokensPerUser",
-				   (int64_t)a->settings.max_tokens_per_user);
 	/* What is left of its uses goes over at once, so that none is there twice. */
 	rotation->grace_us =
 		old->uses_left == USES_UNLIMITED ? (uint64_t)call->grace_s.value * USEC_PER_SEC : 0;
+	/* Where one goes for the one that comes, there are no more than before. */
+	one_more = rotation->earlier == REF_NONE && rotation->grace_us > 0;
+	if (one_more && !mint_has_room(a, old->owner_uid, old->owner_name))
+		return reply_limit(req, "MaxTokensPerUser",
+				   (int64_t)a->settings.max_tokens_per_user);
+	if (one_more && rotation->parent != REF_NONE &&
+	    vault_n_children(a->vault, rotation->parent) >= TOKEN_CHILDREN_MAX)
+		return reply_limit(req, "children", TOKEN_CHILDREN_MAX);
 	return rotate(req, rotation);
 }
 

@@ -13,6 +13,8 @@
 #include "agent/reply.h"
 #include "protocol/token.h"
 
+enum { LARGEST_STEP = 8 * 1024 * 1024 };
+
 struct packed_scopes pack_scopes(const struct span scopes[], unsigned n, uint8_t *buf)
 {
 	struct packed_scopes packed = { .p = buf, .count = (uint8_t)n };
@@ -75,12 +77,17 @@ struct json_writer *mint_reply_begin(struct request *req, const struct token_fac
 enum dispatched mint_failed(struct request *req)
 {
 	struct agent *a = req->agent;
+	uint64_t most = a->settings.memory_limit, kernel = secretmem_limit();
+	/* The vault grows by less than this at once. */
+	bool by_settings = vault_locked_bytes(a->vault) + LARGEST_STEP >= most;
 
 	log_limited(&a->limit_full, agent_monotonic(a),
-		    "no room for another token: raise MemoryLimit= (now %llu MiB), or "
-		    "LimitMEMLOCK= of the unit, or end unused tokens",
-		    (unsigned long long)(a->settings.memory_limit >> 20));
-	return reply_limit(req, "MemoryLimit", (int64_t)a->settings.memory_limit);
+		    "no room for another token: %s (now %llu MiB) is reached; raise it, or end "
+		    "unused tokens",
+		    by_settings ? "MemoryLimit=" : "the limit on locked memory, LimitMEMLOCK=",
+		    (unsigned long long)((by_settings ? most : kernel) >> 20));
+	return reply_limit(req, by_settings ? "MemoryLimit" : "LimitMEMLOCK",
+			   (int64_t)(by_settings ? most : kernel));
 }
 
 bool mint_has_room(struct agent *a, uid_t uid, struct span name)

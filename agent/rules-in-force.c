@@ -79,6 +79,16 @@ static void on_named(void *userdata)
 	change_defer(c->agent, &c->deferred);
 }
 
+void rules_refresh_names(struct agent *a)
+{
+	const struct owner *owner = NULL;
+
+	/* So that no call about a token ever waits for its owner's name. */
+	while ((owner = vault_next_owner(a->vault, owner)))
+		(void)names_user(a->names, owner->uid);
+	names_refresh(a->names);
+}
+
 /* Takes the policy over. */
 static int look_up_names(struct agent *a, struct policy *policy, void (*done)(void *userdata),
 			 void *userdata)
@@ -96,7 +106,7 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 		.done = done,
 		.userdata = userdata,
 	};
-	names_refresh(a->names);
+	rules_refresh_names(a);
 	if (a->settings.admin_group[0])
 		names_ask_group(a->names, a->settings.admin_group);
 	policy_each_name(policy, ask_name, a);

@@ -21,5 +21,8 @@ void rules_done(struct agent *a);
 int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata,
 		 struct policy_error *ret_error) MUST_USE;
 
+/* Looks up again all accounts that matter: those that policies name, that own tokens, that asked lately. */
+void rules_refresh_names(struct agent *a);
+
 /* Accounts are not what they were: numbers of names, groups of owners. */
 void rules_names_changed(struct agent *a);

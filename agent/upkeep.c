@@ -7,6 +7,7 @@
 #include "agent/change.h"
 #include "agent/credential.h"
 #include "agent/holder.h"
+#include "agent/rules-in-force.h"
 #include "agent/trim.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
@@ -211,7 +212,7 @@ static int on_names_age(sd_event_source *source, uint64_t at_us, void *userdata)
 	struct agent *a = userdata;
 
 	(void)at_us;
-	names_refresh(a->names);
+	rules_refresh_names(a);
 	(void)sd_event_source_set_time(source, agent_monotonic(a) + NAMES_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

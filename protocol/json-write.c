@@ -15,7 +15,7 @@ static void put(struct json_writer *w, const char *p, size_t n)
 {
 	char *to = json_room(w, n);
 
-	if (!to)
+	if (!to || n == 0)
 		return;
 	memcpy(to, p, n);
 	w->n += n;
@@ -141,7 +141,7 @@ void json_put_value(struct json_writer *w, struct span json)
 {
 	char *to = json_room_for_item(w, json.n);
 
-	if (!to)
+	if (!to || json.n == 0)
 		return;
 	memcpy(to, json.p, json.n);
 	w->n += json.n;
