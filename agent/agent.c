@@ -97,7 +97,10 @@ static size_t needed_memory(const struct agent *a)
 	static struct agent trial;
 	size_t needed;
 
-	trial = (struct agent){ .settings = a->settings, .mem = { .allow_unlocked = true } };
+	trial = (struct agent){
+		.settings = a->settings,
+		.mem = { .allow_unlocked = true, .needed = SIZE_MAX },
+	};
 	needed = lock_memory(&trial) == 0 ? trial.mem.locked : 0;
 	unlock_memory(&trial);
 	/* The store's keys come beside it. */
@@ -109,6 +112,9 @@ static int start_memory(struct agent *a)
 	int r;
 
 	a->mem.allow_unlocked = a->settings.allow_unlocked;
+	/* A limit that holds but a part of it is as good as none: all of it is then left unlocked. */
+	if (a->settings.allow_unlocked)
+		a->mem.needed = needed_memory(a);
 	a->json = calloc(1, sizeof(*a->json));
 	if (!a->json)
 		return -ENOMEM;
