@@ -23,6 +23,7 @@ struct listener;
 struct deferred;
 struct holders;
 struct watch;
+struct candidate;
 struct loadcred;
 struct credentials;
 
@@ -83,6 +84,7 @@ struct agent {
 	struct names *names;
 	gid_t admin_gid;
 	bool has_admin_gid;
+	struct candidate *candidates; /* policies on their way into force */
 	struct policy *policy; /* NULL until the first one's names are looked up: calls wait */
 	uint64_t access_generation; /* grows when policies or accounts change: kept decisions of before are void */
 	bool refusing; /* started with wrong policies */

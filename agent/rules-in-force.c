@@ -9,6 +9,7 @@
 /* Policies on their way into force. */
 struct candidate {
 	struct deferred deferred;
+	struct candidate *next; /* agent->candidates */
 	struct agent *agent;
 	struct policy *policy;
 	void (*done)(void *userdata);
@@ -59,10 +60,20 @@ static void put_in_force(struct agent *a, struct policy *policy)
 	a->policies_loaded_us = agent_now(a);
 }
 
+static void leave(struct candidate *c)
+{
+	struct candidate **at = &c->agent->candidates;
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+}
+
 static void complete(struct deferred *d)
 {
 	struct candidate *c = (struct candidate *)d;
 
+	leave(c);
 	put_in_force(c->agent, c->policy);
 	if (c->done) {
 		c->agent->refusing = false;
@@ -115,6 +126,8 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 		free(c);
 		return -ENOMEM;
 	}
+	c->next = a->candidates;
+	a->candidates = c;
 	return 0;
 }
 
@@ -179,6 +192,14 @@ void rules_names_changed(struct agent *a)
 
 void rules_done(struct agent *a)
 {
+	struct candidate *c;
+
+	/* Names that are still being looked up are not waited for. */
+	while ((c = a->candidates)) {
+		a->candidates = c->next;
+		policy_unref(c->policy);
+		free(c);
+	}
 	policy_unref(a->policy);
 	a->policy = NULL;
 }
