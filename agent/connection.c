@@ -74,7 +74,7 @@ static ssize_t receive_some(struct connection *c, char *room, size_t n)
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
-	} control;
+	} control NOT_ZEROED;
 	struct iovec iov = { room, n };
 	struct msghdr message = {
 		.msg_iov = &iov,

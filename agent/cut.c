@@ -69,8 +69,8 @@ static bool with_cut(const struct packed_scopes *scopes, const struct access *ac
 	size_t most = (size_t)scopes->count * access->n + 1;
 	_cleanup_free_
 	void *memory = NULL;
-	struct span v[ON_STACK];
-	char texts[ON_STACK][SCOPE_MAX];
+	struct span v[ON_STACK] NOT_ZEROED;
+	char texts[ON_STACK][SCOPE_MAX] NOT_ZEROED;
 	struct cut cut = { v, texts, 0 };
 
 	if (most > ON_STACK) {

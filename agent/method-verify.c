@@ -225,8 +225,8 @@ enum dispatched method_verify(struct request *req)
 {
 	struct presented presented;
 	struct bad_parameter bad;
-	struct token_facts facts;
-	struct verify_call call;
+	struct token_facts facts NOT_ZEROED;
+	struct verify_call call NOT_ZEROED;
 	enum verdict verdict;
 	bool limited;
 

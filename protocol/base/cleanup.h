@@ -45,4 +45,5 @@ static inline int steal_fd(int *fd)
 }
 
 #define MUST_USE __attribute__((warn_unused_result))
+#define NOT_ZEROED __attribute__((uninitialized)) /* large, on a hot path, never read unwritten */
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
