@@ -1,6 +1,5 @@
 /* protocol/base/cleanup.h - scope-bound clean-up, and handing over what a scope has built. */
 #pragma once
-
 #include <stdlib.h>
 #include <unistd.h>
 
