@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "protocol/base/span.h"
 #include "protocol/scope.h"
 
 /* By the contract. Only main() turns it into the process's end. */
@@ -18,6 +19,10 @@ enum exit_status {
 	EXIT_NOT_GOOD = 3, /* verify: the token is not; scan: found some */
 	EXIT_DENIED = 4,
 	EXIT_NO_AGENT = 5,
+	/* run, in the place of the command's own: */
+	EXIT_NO_CREDENTIAL = 125,
+	EXIT_CANNOT_RUN = 126,
+	EXIT_NOT_FOUND = 127,
 };
 
 enum json_mode { JSON_OFF, JSON_SHORT, JSON_PRETTY };
@@ -27,6 +32,22 @@ struct text_list {
 	const char *texts[SCOPES_MAX + 1];
 	size_t n;
 };
+
+enum { PAIRS_MAX = 64, VARIABLE_MAX = 128 };
+
+/* VAR=CREDENTIAL */
+struct pair {
+	struct span variable;
+	const char *credential;
+};
+
+struct pair_list {
+	struct pair pairs[PAIRS_MAX];
+	size_t n;
+};
+
+/* What --renew says; a number over 0 is that of the signal to send. */
+enum { RENEW_NOT = 0, RENEW_RESTART = -1 };
 
 /*
  * Options that were not given are NULL, false or JETON_UNSET (-1); see args_init(). All texts are
@@ -55,6 +76,21 @@ struct args {
 	bool leaked;
 	bool revoke;
 	bool yes;
+	bool when_unused;
+
+	bool binary;
+	int64_t min_lifetime_s;
+	struct pair_list files, envs; /* of run */
+	int renew;
+	int64_t after;		       /* an event's number */
+	const char *of_user, *of_unit; /* whom a question is about */
+	const char *policy_dir;
+
+	/* of the helpers */
+	const char *credential;
+	const char *username;
+	const char *header;
+	const char *access_key_id;
 
 	/* What is no option, the command's own words not counted. */
 	char **operands;

@@ -12,10 +12,14 @@
 #include "ctl/facts.h"
 #include "ctl/input.h"
 #include "ctl/output.h"
+#include "ctl/rotation.h"
 #include "ctl/select.h"
 #include "protocol/base/parse.h"
 #include "protocol/base/time.h"
 #include "protocol/client.h"
+
+/* The longest that the agent takes. */
+#define GRACE_MAX_S ((int64_t)(30 * SEC_PER_DAY))
 
 static int check_output(void)
 {
@@ -194,13 +198,60 @@ static const char *next_of(const struct jeton_token *previous)
 		       : "";
 }
 
+static int rotate(const struct args *a, struct jeton *jeton, const struct id_text *id,
+		  struct id_text *ret_successor)
+{
+	const struct jeton_token *token, *previous;
+	int64_t grace_s = a->grace_s;
+	const char *value;
+	int status, r;
+
+	/* Its users decide when it ends, and at the latest that it does. */
+	if (a->when_unused && grace_s == JETON_UNSET)
+		grace_s = GRACE_MAX_S;
+	r = jeton_rotate(jeton, id->text, grace_s, a->lifetime_s, &value, &token, &previous);
+	if (r != 0)
+		return say_failed(jeton, r);
+	snprintf(ret_successor->text, sizeof(ret_successor->text), "%s", token->id);
+	status = print_value(a, jeton, value, token, next_of(previous));
+	if (status == EXIT_DONE) {
+		remark_token(a, token);
+		remark_previous(a, previous);
+	}
+	return status;
+}
+
+/* The one that has its place already; or "". */
+static int find_successor(struct jeton *jeton, const struct id_text *id, struct id_text *ret)
+{
+	const struct jeton_token *token;
+	int r = jeton_describe(jeton, id->text, &token);
+
+	if (r != 0)
+		return ask_failed(jeton, r);
+	snprintf(ret->text, sizeof(ret->text), "%s", token->replaced_by ? token->replaced_by : "");
+	return EXIT_DONE;
+}
+
+static int rotate_when_unused(const struct args *a, struct jeton *jeton, const struct id_text *id)
+{
+	struct id_text successor;
+	int status = find_successor(jeton, id, &successor);
+
+	if (status == EXIT_DONE && !successor.text[0])
+		status = rotate(a, jeton, id, &successor);
+	if (status != EXIT_DONE)
+		return status;
+	/* Whoever reads the value is not kept waiting for what comes now. */
+	output_end();
+	return rotation_wait(a, jeton, id, &successor);
+}
+
 int cmd_rotate(const struct args *a)
 {
 	_cleanup_jeton_ struct jeton *jeton = NULL;
-	const struct jeton_token *token, *previous;
-	const char *value;
-	struct id_text id;
-	int status, r;
+	struct id_text id, successor;
+	int status;
 
 	status = check_output();
 	if (status == EXIT_DONE)
@@ -209,13 +260,6 @@ int cmd_rotate(const struct args *a)
 		status = select_token(jeton, a, a->operands[0], &id);
 	if (status != EXIT_DONE)
 		return status;
-	r = jeton_rotate(jeton, id.text, a->grace_s, a->lifetime_s, &value, &token, &previous);
-	if (r != 0)
-		return say_failed(jeton, r);
-	status = print_value(a, jeton, value, token, next_of(previous));
-	if (status == EXIT_DONE) {
-		remark_token(a, token);
-		remark_previous(a, previous);
-	}
-	return status;
+	return a->when_unused ? rotate_when_unused(a, jeton, &id)
+			      : rotate(a, jeton, &id, &successor);
 }

@@ -7,6 +7,7 @@
 #include "ctl/input.h"
 #include "ctl/json-print.h"
 #include "ctl/output.h"
+#include "ctl/rotation.h"
 #include "ctl/select.h"
 #include "ctl/token-table.h"
 #include "protocol/client.h"
@@ -49,6 +50,12 @@ int cmd_list(const struct args *a)
 	return token_table_print(a, &selection, stdout);
 }
 
+static void print_facts(const struct args *a, struct jeton *jeton, const struct jeton_token *token)
+{
+	facts_print(token);
+	rotation_print(a, jeton, token);
+}
+
 int cmd_show(const struct args *a)
 {
 	_cleanup_jeton_ struct jeton *jeton = NULL;
@@ -67,7 +74,7 @@ int cmd_show(const struct args *a)
 	if (a->json)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else
-		facts_print(token);
+		print_facts(a, jeton, token);
 	return EXIT_DONE;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "agent/policy/near.h"
+#include "ctl/option-tables.h"
 
 #define AT(member) offsetof(struct args, member)
 
@@ -93,6 +94,8 @@ static const struct option rotate_options[] = {
 	{ "grace", 0, OPTION_GRACE, AT(grace_s), "SPAN",
 	  "how long the old value stays good; 5min unless given, 0: not at all" },
 	LIFETIME("the new one"),
+	{ "when-unused", 0, OPTION_FLAG, AT(when_unused), NULL,
+	  "wait, and end the old one when its users use the new one" },
 	OWNER("whose token the name is (administrators)"),
 	{ .name = NULL },
 };
@@ -169,9 +172,11 @@ const struct command commands[] = {
 	},
 	{
 		.name = "rotate",
-		.synopsis = "TOKEN [--grace SPAN] [--lifetime SPAN] [--owner USER]",
+		.synopsis = "TOKEN [--grace SPAN] [--lifetime SPAN] [--when-unused] [--owner USER]",
 		.help = "a new value in the place of a token's; it goes to standard output",
-		.more = "TOKEN is an id, or the name of an active token of yours.\n",
+		.more = "TOKEN is an id, or the name of an active token of yours.\n"
+			"--when-unused prints the new value and stays. Given the id of a token that\n"
+			"was replaced already, it only waits.\n",
 		.options = rotate_options,
 		.min = 1,
 		.max = 1,
@@ -198,6 +203,64 @@ const struct command commands[] = {
 		.run = cmd_scan,
 	},
 	{
+		.name = "put",
+		.synopsis = "CREDENTIAL [--expires WHEN] [--binary]",
+		.help = "have the agent hold the value on standard input (administrators)",
+		.more = "The value is all of standard input, less one newline at its end. On a\n"
+			"terminal it is asked for, without echo.\n",
+		.options = put_options,
+		.min = 1,
+		.max = 1,
+		.reads_value = true,
+		.run = cmd_put,
+	},
+	{
+		.name = "forget",
+		.synopsis = "CREDENTIAL",
+		.help = "have the agent hold it no more (administrators)",
+		.min = 1,
+		.max = 1,
+		.run = cmd_forget,
+	},
+	{
+		.name = "credentials",
+		.synopsis = "",
+		.help = "a table of what you may fetch (administrators: of all)",
+		.run = cmd_credentials,
+	},
+	{
+		.name = "get",
+		.synopsis = "CREDENTIAL [--min-lifetime SPAN]",
+		.help = "a credential's value, to standard output",
+		.more = "Exactly as it is; on a terminal a newline is added.\n",
+		.options = get_options,
+		.min = 1,
+		.max = 1,
+		.run = cmd_get,
+	},
+	{
+		.name = "run",
+		.synopsis = "[--file VAR=CREDENTIAL]... [--env VAR=CREDENTIAL]... "
+			    "[--renew=restart|SIGNAL] -- COMMAND...",
+		.help = "run a command with credentials",
+		.more = "--file is the better way: the value is in no environment, and in no file\n"
+			"that others could open. --env is for programs that know no better.\n"
+			"Ends as the command does; with 125 where a credential can't be had, with\n"
+			"126 or 127 where the command can't be run.\n",
+		.options = run_options,
+		.min = 1,
+		.max = ANY,
+		.runs = true,
+		.run = cmd_run,
+	},
+	{
+		.name = "watch",
+		.synopsis = "[--after SEQ]",
+		.help = "events as they happen, a line each",
+		.options = watch_options,
+		.run = cmd_watch,
+	},
+	{
 		.name = "status",
 		.synopsis = "",
 		.help = "how the agent is",
@@ -218,10 +281,43 @@ const struct command commands[] = {
 		.run = cmd_policy_check,
 	},
 	{
+		.name = "policy explain fetch",
+		.synopsis = "CREDENTIAL [--user U] [--unit N] [--policy DIR]",
+		.help = "who may fetch a credential, and why",
+		.options = explain_options,
+		.min = 1,
+		.max = 1,
+		.run = cmd_policy_explain_fetch,
+	},
+	{
+		.name = "policy explain access",
+		.synopsis = "SCOPE [--user U] [--unit N] [--policy DIR]",
+		.help = "who reaches a scope, and why",
+		.options = explain_options,
+		.min = 1,
+		.max = 1,
+		.run = cmd_policy_explain_access,
+	},
+	{
+		.name = "policy explain verify",
+		.synopsis = "[--user U] [--unit N] [--policy DIR]",
+		.help = "who may verify tokens, and why",
+		.options = explain_options,
+		.run = cmd_policy_explain_verify,
+	},
+	{
+		.name = "doctor",
+		.synopsis = "[--unit NAME] [--policy DIR]",
+		.help = "find what is wrong with the set-up, and what to do about it",
+		.more = "Ends with status 1 where something is.\n",
+		.options = doctor_options,
+		.run = cmd_doctor,
+	},
+	{
 		.name = "help",
 		.synopsis = "[COMMAND]",
 		.help = "this list, or how a command is used",
-		.max = 2,
+		.max = 3,
 		.run = cmd_help,
 	},
 	{ .name = NULL },

@@ -15,6 +15,7 @@ struct command {
 	const struct option *options; /* NULL: none of its own */
 	size_t min, max;	      /* operands */
 	bool reads_value;	      /* from standard input */
+	bool runs;		      /* from its first operand on all is another command's line */
 	/* Does it, says all there is to say, and returns the exit status. */
 	int (*run)(const struct args *a);
 };
@@ -44,4 +45,14 @@ int cmd_scan(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_reload(const struct args *a);
 int cmd_policy_check(const struct args *a);
+int cmd_put(const struct args *a);
+int cmd_forget(const struct args *a);
+int cmd_credentials(const struct args *a);
+int cmd_get(const struct args *a);
+int cmd_run(const struct args *a);
+int cmd_watch(const struct args *a);
+int cmd_policy_explain_fetch(const struct args *a);
+int cmd_policy_explain_access(const struct args *a);
+int cmd_policy_explain_verify(const struct args *a);
+int cmd_doctor(const struct args *a);
 int cmd_help(const struct args *a);

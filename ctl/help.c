@@ -30,7 +30,7 @@ void help_all(void)
 {
 	puts("jetonctl [OPTION...] COMMAND ...\n\nAsk the token agent.\n\nCommands:");
 	for (const struct command *c = commands; c->name; c++)
-		printf("  %-14s %s\n", c->name, c->help);
+		printf("  %-21s %s\n", c->name, c->help);
 	print_options("Options", common_options);
 	puts("\njetonctl help COMMAND says how a command is used, jetonctl(1) all of it.");
 }

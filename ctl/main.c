@@ -4,7 +4,6 @@
  * A value on the command line is refused before anything else looks at the words: ps shows them to
  * all.
  */
-#include <signal.h>
 #include <stdio.h>
 
 #include "ctl/commands.h"
@@ -82,7 +81,7 @@ static int read_and_run(char *words[], int n)
 	if (!c)
 		return fail(EXIT_USAGE, "%s", e.text);
 	words += used;
-	n = options_read(c->options, common_options, words, n - (int)used, false, &a, &e);
+	n = options_read(c->options, common_options, words, n - (int)used, c->runs, &a, &e);
 	if (n < 0)
 		return fail(EXIT_USAGE, "%s; jetonctl help %s lists its options", e.text, c->name);
 	a.operands = words;
@@ -94,8 +93,7 @@ int main(int argc, char *argv[])
 {
 	int status;
 
-	output_init();
-	signal(SIGPIPE, SIG_IGN);
+	output_init("jetonctl");
 	if (argc < 1)
 		status = read_and_run(argv, 0);
 	else if (any_value(argv + 1, argc - 1))

@@ -8,9 +8,11 @@
 #include "ctl/options.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "agent/policy/near.h"
+#include "agent/policy/words.h"
 #include "protocol/base/parse.h"
 #include "protocol/base/time.h"
 
@@ -25,6 +27,8 @@ void args_init(struct args *a, uint64_t now_us)
 		.uses = UNSET,
 		.expiring_s = UNSET,
 		.unused_s = UNSET,
+		.min_lifetime_s = UNSET,
+		.after = UNSET,
 		.now_us = now_us,
 	};
 }
@@ -91,14 +95,87 @@ static int read_when(const struct args *a, const char *value, void *target)
 	return 0;
 }
 
-static int read_count(const struct args *a, const char *value, void *target)
+static int read_number(const struct args *a, const char *value, void *target)
 {
 	uint64_t n;
 
 	(void)a;
-	if (parse_u64(span_of(value), INT64_MAX, &n) < 0 || n < 1)
+	if (parse_u64(span_of(value), INT64_MAX, &n) < 0)
 		return -EINVAL;
 	*(int64_t *)target = (int64_t)n;
+	return 0;
+}
+
+static int read_count(const struct args *a, const char *value, void *target)
+{
+	int64_t n = 0;
+
+	if (read_number(a, value, &n) < 0 || n < 1)
+		return -EINVAL;
+	*(int64_t *)target = n;
+	return 0;
+}
+
+static int read_credential(const struct args *a, const char *value, void *target)
+{
+	(void)a;
+	if (word_check_credential(span_of(value)))
+		return -EINVAL;
+	*(const char **)target = value;
+	return 0;
+}
+
+/* A variable of the environment that a shell could name. */
+static bool is_variable(struct span name)
+{
+	static const char first[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+	for (size_t i = 0; i < name.n; i++)
+		if (!strchr(first, name.p[i]) && (i == 0 || name.p[i] < '0' || name.p[i] > '9'))
+			return false;
+	return name.n > 0 && name.n <= VARIABLE_MAX;
+}
+
+static int read_pair(const struct args *a, const char *value, void *target)
+{
+	struct pair_list *list = target;
+	const char *equals = strchr(value, '=');
+	struct pair pair;
+
+	(void)a;
+	if (!equals || list->n == PAIRS_MAX)
+		return -EINVAL;
+	pair = (struct pair){ { value, (size_t)(equals - value) }, equals + 1 };
+	if (!is_variable(pair.variable) || word_check_credential(span_of(pair.credential)))
+		return -EINVAL;
+	list->pairs[list->n++] = pair;
+	return 0;
+}
+
+/* "HUP" or "SIGHUP" */
+static int signal_number(const char *name)
+{
+	const char *text;
+
+	if (!strncmp(name, "SIG", 3))
+		name += 3;
+	for (int i = 1; i < NSIG; i++) {
+		text = sigabbrev_np(i);
+		if (text && !strcmp(text, name) && i != SIGKILL && i != SIGSTOP)
+			return i;
+	}
+	return 0;
+}
+
+static int read_renew(const struct args *a, const char *value, void *target)
+{
+	int renew = !strcmp(value, "restart") ? RENEW_RESTART : signal_number(value);
+
+	(void)a;
+	if (renew == RENEW_NOT)
+		return -EINVAL;
+	*(int *)target = renew;
 	return 0;
 }
 
@@ -140,6 +217,14 @@ static const struct {
 			  "is no time: write it like 30d, 2027-01-31 or 2027-01-31T12:00:00Z",
 			  NULL },
 	[OPTION_COUNT] = { read_count, "is no number of 1 or more", NULL },
+	[OPTION_NUMBER] = { read_number, "is no number of 0 or more", NULL },
+	[OPTION_CREDENTIAL] = { read_credential,
+				"is no credential's name: 1 to 64 of A-Z a-z 0-9 . _ -", NULL },
+	[OPTION_PAIR] = { read_pair,
+			  "is not like VARIABLE=CREDENTIAL (or one too many: at most 64): a "
+			  "credential's name is 1 to 64 of A-Z a-z 0-9 . _ -",
+			  NULL },
+	[OPTION_RENEW] = { read_renew, "is neither restart nor a signal such as HUP", NULL },
 	[OPTION_JSON] = { read_json, "is not pretty, short or off", "pretty" },
 };
 

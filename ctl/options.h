@@ -8,14 +8,18 @@
 #include "protocol/base/cleanup.h"
 
 enum option_kind {
-	OPTION_FLAG,  /* bool */
-	OPTION_TEXT,  /* const char *, not empty */
-	OPTION_SCOPE, /* struct text_list, one more each time */
-	OPTION_SPAN,  /* int64_t, whole seconds, 1 or more */
-	OPTION_GRACE, /* int64_t, whole seconds, 0 or more */
-	OPTION_WHEN,  /* int64_t, µs since the epoch */
-	OPTION_COUNT, /* int64_t, 1 or more */
-	OPTION_JSON,  /* enum json_mode; "=MODE" may be left out */
+	OPTION_FLAG,	   /* bool */
+	OPTION_TEXT,	   /* const char *, not empty */
+	OPTION_SCOPE,	   /* struct text_list, one more each time */
+	OPTION_SPAN,	   /* int64_t, whole seconds, 1 or more */
+	OPTION_GRACE,	   /* int64_t, whole seconds, 0 or more */
+	OPTION_WHEN,	   /* int64_t, µs since the epoch */
+	OPTION_COUNT,	   /* int64_t, 1 or more */
+	OPTION_NUMBER,	   /* int64_t, 0 or more */
+	OPTION_CREDENTIAL, /* const char *, a credential's name */
+	OPTION_PAIR,	   /* struct pair_list, one more each time */
+	OPTION_RENEW,	   /* int: RENEW_RESTART, or a signal's number */
+	OPTION_JSON,	   /* enum json_mode; "=MODE" may be left out */
 	OPTION_KINDS,
 };
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -23,15 +24,26 @@
 /* stdout's buffer: known, so that it can be wiped. */
 static char stdout_buffer[32 * 1024];
 
-void output_init(void)
+/* Set once, at the start. */
+static const char *program = "";
+static void (*sigpipe_before)(int);
+
+void output_init(const char *name)
 {
 	/* The wrong way round: reading 0 and writing 1 and 2 fail as they do on a closed one. */
 	static const int flags[] = { O_WRONLY, O_RDONLY, O_RDONLY };
 
 	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd]) < 0)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd] | O_CLOEXEC) < 0)
 			abort();
+	program = name;
+	sigpipe_before = signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
+}
+
+void output_undo(void)
+{
+	signal(SIGPIPE, sigpipe_before);
 }
 
 /* Put together, spelt out and written in one go, so that lines of two processes do not mix. */
@@ -54,10 +66,12 @@ static PRINTF(2, 0) void print_line(const char *before, const char *format, va_l
 
 int fail(int status, const char *format, ...)
 {
+	char before[32];
 	va_list ap;
 
 	va_start(ap, format);
-	print_line("jetonctl: ", format, ap);
+	snprintf(before, sizeof(before), "%s: ", program);
+	print_line(before, format, ap);
 	va_end(ap);
 	return status;
 }
@@ -193,6 +207,25 @@ int output_secret(const struct args *a, const char *text, size_t n)
 	warn_of_terminal(a);
 	r = fd_write_all(STDOUT_FILENO, text, n);
 	return r < 0 ? r : fd_write_all(STDOUT_FILENO, "\n", 1);
+}
+
+int output_value(const struct args *a, const void *bytes, size_t n)
+{
+	bool terminal = output_is_terminal(stdout);
+	int r;
+
+	warn_of_terminal(a);
+	r = fd_write_all(STDOUT_FILENO, bytes, n);
+	return r < 0 || !terminal ? r : fd_write_all(STDOUT_FILENO, "\n", 1);
+}
+
+void output_end(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (fflush(stdout) == 0 && fd >= 0)
+		dup2(fd, STDOUT_FILENO);
+	close(fd);
 }
 
 int output_is_open(void)

@@ -16,9 +16,16 @@
 /*
  * Call first of all: makes sure that descriptors 0 to 2 are taken, so that no socket or file gets
  * the number of a closed one; reading or writing one that was closed goes on to fail. And gives
- * stdout a buffer that is wiped where it must be.
+ * stdout a buffer that is wiped where it must be. A reader that goes away is an error, no signal.
+ * program: whose messages these are, a literal.
  */
-void output_init(void);
+void output_init(const char *program);
+
+/*
+ * Before another program takes over this process: what was closed is closed there, and SIGPIPE as
+ * it was.
+ */
+void output_undo(void);
 
 /*
  * One line on standard error, "jetonctl: " before it and what could steer a terminal spelt out.
@@ -71,7 +78,19 @@ int output_secret(const struct args *a, const char *text, size_t n) MUST_USE;
 int output_secret_json(const struct args *a, struct span json) MUST_USE;
 
 /*
+ * Lets whoever reads standard output see its end, though this process goes on: nothing printed from
+ * here on comes out.
+ */
+void output_end(void);
+
+/*
  * Whether standard output can be written at all: 0, or a negative errno. To be asked before a value
  * is made.
  */
 int output_is_open(void) MUST_USE;
+
+/*
+ * Writes a value to standard output exactly as it is, past stdio's buffer; on a terminal with a
+ * warning before it and a newline after it. Returns as output_secret().
+ */
+int output_value(const struct args *a, const void *bytes, size_t n) MUST_USE;

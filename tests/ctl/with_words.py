@@ -7,8 +7,9 @@ import subprocess
 from tap import scratch, test
 from tool import JETONCTL, TOP, Tool, environment, run
 
-COMMANDS = ["issue", "derive", "list", "show", "revoke", "rotate", "verify", "scan", "status", "reload",
-            "policy check", "help"]
+COMMANDS = ["issue", "derive", "list", "show", "revoke", "rotate", "verify", "scan", "put", "forget", "credentials",
+            "get", "run", "watch", "status", "reload", "policy check", "policy explain fetch", "policy explain access",
+            "policy explain verify", "doctor", "help"]
 
 
 @test
