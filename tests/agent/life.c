@@ -1,5 +1,6 @@
 /*
- * tests/agent/life.c - a token's whole life, as a C program of somebody's has it by libjeton: no JSON, no socket.
+ * tests/agent/life.c - a token's whole life, as a C program of somebody's has it by libjeton: no
+ * JSON, no socket.
  *
  *	life SOCKET ROLE	test-libjeton.py has the roles, and what each must come to
  */
@@ -13,17 +14,17 @@
 
 static struct jeton *jeton;
 
-#define CHECK(condition)                                                                              \
-	do {                                                                                          \
-		if (!(condition)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition,            \
-				jeton_error_message(jeton));                                          \
-			exit(1);                                                                      \
-		}                                                                                     \
+#define CHECK(condition)                                                                   \
+	do {                                                                               \
+		if (!(condition)) {                                                        \
+			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition, \
+				jeton_error_message(jeton));                               \
+			exit(1);                                                           \
+		}                                                                          \
 	} while (0)
 
-static void issue(const char *name, const char *const *scopes, char value[static JETON_TOKEN_LEN + 1],
-		  struct jeton_token **ret_token)
+static void issue(const char *name, const char *const *scopes,
+		  char value[static JETON_TOKEN_LEN + 1], struct jeton_token **ret_token)
 {
 	struct jeton_issue call = JETON_ISSUE_INIT;
 	const struct jeton_token *token;
@@ -73,7 +74,8 @@ static void issues_and_verifies(void)
 	CHECK(access[0] && !strcmp(access[0], scopes[0]) && !access[1]);
 	CHECK(jeton_verify(jeton, value, other, -1, NULL, NULL) == JETON_ERROR_INSUFFICIENT_SCOPE);
 	CHECK(!strcmp(jeton_error_info(jeton)->scope, "x:y"));
-	CHECK(jeton_verify(jeton, "jeton_nonsense", NULL, -1, NULL, NULL) == JETON_ERROR_INVALID_TOKEN);
+	CHECK(jeton_verify(jeton, "jeton_nonsense", NULL, -1, NULL, NULL) ==
+	      JETON_ERROR_INVALID_TOKEN);
 	CHECK(jeton_describe(jeton, token->id, &seen) == 0);
 	CHECK(seen->last_used_us > 0 && seen->last_used_by);
 	jeton_token_free(token);
@@ -168,8 +170,9 @@ static int life(void)
 static int stranger(void)
 {
 	CHECK(jeton_agent_trusted(jeton) == JETON_ERROR_UNTRUSTED_AGENT);
-	CHECK(jeton_revoke_value(jeton, "jeton_00000000000_0000000000000000000000000000000000000000000000000",
-				 NULL) == JETON_ERROR_UNTRUSTED_AGENT);
+	CHECK(jeton_revoke_value(
+		      jeton, "jeton_00000000000_0000000000000000000000000000000000000000000000000",
+		      NULL) == JETON_ERROR_UNTRUSTED_AGENT);
 	return 0;
 }
 
@@ -196,7 +199,8 @@ static int nobody(void)
 {
 	const struct jeton_status *status;
 
-	CHECK(jeton_get_status(jeton, &status) == -ENOENT || jeton_error_info(jeton)->code == -ECONNREFUSED);
+	CHECK(jeton_get_status(jeton, &status) == -ENOENT ||
+	      jeton_error_info(jeton)->code == -ECONNREFUSED);
 	return 0;
 }
 
@@ -205,7 +209,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(void);
-	} roles[] = { { "life", life }, { "stranger", stranger }, { "stays", stays }, { "nobody", nobody } };
+	} roles[] = {
+		{ "life", life }, { "stranger", stranger }, { "stays", stays }, { "nobody", nobody }
+	};
 	int r = 2;
 
 	if (argc != 3 || jeton_new(argv[1], &jeton) < 0)

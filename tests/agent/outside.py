@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, from a newer Debian in a cache: varlinkctl and python3-varlink."""
+"""Clients that nobody here wrote, of a newer Debian in a cache: varlinkctl, python3-varlink."""
 
 import functools
 import os
@@ -27,7 +27,8 @@ def python_varlink():
     import varlink as ours
     own = sys.modules.pop("varlink")
     assert own is ours
-    path, sys.path = sys.path, sys.path[-1:] + [p for p in sys.path if not p.endswith("tests/agent")]
+    path = sys.path
+    sys.path = path[-1:] + [p for p in path if not p.endswith("tests/agent")]
     try:
         import varlink as theirs
         assert theirs is not ours, "its own module was taken"
@@ -58,6 +59,7 @@ def varlinkctl(agent, *arguments, uid=ALICE, stdin=""):
         peers.become(uid, uid)
 
     address = f"unix:{agent.socket}"
-    return subprocess.run(["/usr/bin/varlinkctl", *(a.replace("$SOCKET", address) for a in arguments)],
+    return subprocess.run(["/usr/bin/varlinkctl",
+                           *(a.replace("$SOCKET", address) for a in arguments)],
                           input=stdin, capture_output=True, text=True, timeout=30, preexec_fn=enter,
                           env={"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": ""})

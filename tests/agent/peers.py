@@ -114,7 +114,8 @@ class Peer:
         self.sock.send(os.fsencode(path))
         data, fds, _, _ = socket.recv_fds(self.sock, 4096, 1)
         if data != b"ok":
-            raise OSError(int.from_bytes(data, "little"), os.strerror(int.from_bytes(data, "little")))
+            raise OSError(int.from_bytes(data, "little"),
+                          os.strerror(int.from_bytes(data, "little")))
         return socket.socket(fileno=fds[0])
 
     def end(self):
@@ -125,7 +126,7 @@ class Peer:
 
 
 class Accounts:
-    """Users and groups that exist for this process and what it starts, in place of the machine's."""
+    """Users and groups that are there for this process and what it starts: not the machine's."""
 
     def __init__(self, directory, users, groups=None):
         own_mounts()
@@ -145,7 +146,8 @@ class Accounts:
             lines.append(f"{name}:x:{uid}:{gid}::/:/bin/sh")
         self._rewrite("passwd", lines)
         self._rewrite("group", ["root:x:0:"] + [
-            f"{name}:x:{gid}:{','.join(members)}" for name, (gid, members) in (groups or {}).items()])
+            f"{name}:x:{gid}:{','.join(members)}"
+            for name, (gid, members) in (groups or {}).items()])
 
     def _rewrite(self, name, lines):
         # In place: what is mounted is this very file.

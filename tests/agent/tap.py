@@ -140,7 +140,8 @@ def _wait(selector, running):
     wait = min(t.deadline for t in running) - time.monotonic()
     for key, _ in selector.select(max(0, wait)):
         t = key.data
-        # It says all at once, or nothing: what it has started may hold the other end open for longer.
+        # It says all at once, or nothing: what it has started may hold the other end open for
+        # longer.
         t.heard = os.read(t.pipe, 65536)
         selector.unregister(t.pipe)
         _end(t)

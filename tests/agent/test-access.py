@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-"""Policies: what a token reaches is cut to its owner's access, live; wrong files are refused whole."""
+"""Policies: what a token reaches is cut to its owner's access, live; a wrong file is refused."""
 
 import os
 import signal
@@ -57,7 +57,8 @@ def a_tokens_scopes_are_cut_to_what_they_have_in_common_with_the_access():
 def taking_access_away_takes_it_from_every_token_at_the_next_verify():
     agent = Agent(policy=access("a:read", "a:write")).start()
     c = agent.connect()
-    tokens = [c.call("Issue", name="n", scopes=["a:read"])["token"], c.call("Issue", name="n")["token"]]
+    tokens = [c.call("Issue", name="n", scopes=["a:read"])["token"],
+              c.call("Issue", name="n")["token"]]
     tokens.append(c.call("Derive", token=tokens[1], name="n")["token"])
     agent.policy(access("a:write"))
     assert all(c.call("Verify", token=t, scopes=["a:read"]) for t in tokens), "not reloaded yet"
@@ -95,7 +96,8 @@ def an_issue_is_judged_by_the_policies_in_force():
 
 @test(needs=[root])
 def users_and_groups_are_matched_by_name_and_number_of_the_accounts():
-    accounts = Accounts(scratch(), {"alice": (ALICE, 40001), "bob": (BOB, 40002), "carol": (30003, 40003)},
+    accounts = Accounts(scratch(),
+                        {"alice": (ALICE, 40001), "bob": (BOB, 40002), "carol": (30003, 40003)},
                         {"team": (40100, ["bob"]), "prime": (40001, [])})
     policy = access("named:read", user="alice") + access("numbered:read", user=30003) \
         + "[Access]\nGroup=team\nScope=team:read\n[Access]\nGroup=40001\nScope=prime:read\n" \
@@ -178,7 +180,8 @@ def verify_sections_say_who_may_verify_and_what_is_told():
     assert reach(owner, token) == ["acme/pipeline:run", "acme/risk:read"]
     assert reach(api, token) == ["acme/risk:read"]
     assert api.call("Verify", token=token, scopes=["acme/risk:read"])
-    assert api.error("Verify", token=token, scopes=["acme/pipeline:run"]).name == "InsufficientScope"
+    assert api.error("Verify", token=token,
+                     scopes=["acme/pipeline:run"]).name == "InsufficientScope"
     assert reach(agent.connect(30009), token) == ["acme/pipeline:run", "acme/risk:read"]
     stranger = agent.connect(BOB)
     assert stranger.error("Verify", token=token).name == "PermissionDenied"
@@ -272,7 +275,8 @@ def refuses(agent, line, name="test.policy"):
     assert admin.call("GetStatus")["state"] == "refusing"
     path = f"{agent.policies}/{name}" if name else agent.policies
     for method, parameters in (("Issue", {"name": "n"}), ("Verify", {"token": "x"}),
-                               ("Derive", {"token": "x", "name": "n"}), ("Describe", {"id": "0" * 11}),
+                               ("Derive", {"token": "x", "name": "n"}),
+                               ("Describe", {"id": "0" * 11}),
                                ("Revoke", {"id": "0" * 11}), ("Rotate", {"id": "0" * 11})):
         is_of(admin.error(method, **parameters), path, line)
     try:
@@ -334,7 +338,8 @@ def policies_that_are_no_plain_files_are_refused_and_nothing_hangs():
     makers = {"a FIFO": lambda: os.mkfifo(path), "a directory": lambda: os.mkdir(path),
               "a link to itself": lambda: os.symlink(path, path),
               "a dangling link": lambda: os.symlink("/nonexistent", path),
-              "a huge file": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644), 1 << 30)}
+              "a huge file": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644),
+                                                 1 << 30)}
     if IS_ROOT:
         makers["an unreadable file"] = lambda: os.close(os.open(path, os.O_CREAT, 0o600))
     for what, make in makers.items():

@@ -7,7 +7,8 @@ import socket
 import threading
 
 import varlink
-from jeton import BUILD, Client, Error, Mismatch, check_bytes, digits, has_form, main, revalued, test
+from jeton import (BUILD, Client, Error, Mismatch, check_bytes, digits, has_form, main, revalued,
+                   test)
 
 TOKEN = {
     "id": "00000000001", "name": "n", "ownerUid": 1, "createdUSec": 1, "expiresUSec": 2,

@@ -18,7 +18,8 @@ WRONG = {
     "int": ["1", "", 1.5, 1.0, 1e3, True, False, [], {}, [1]],
     "bool": [0, 1, "true", "", [], {}, 1.5],
     "enum": [0, 1, True, [], {}, "", "no-such-word", "Active", "ACTIVE", " active", ["active"]],
-    "array": ["a:read", "", 1, True, {}, [None], [1], [True], [[]], [{}], [["a:read"]], ["a:read", None],
+    "array": ["a:read", "", 1, True, {}, [None], [1], [True], [[]], [{}], [["a:read"]],
+              ["a:read", None],
               [1.5], {"0": "a:read"}],
 }
 
@@ -43,7 +44,8 @@ class Base:
             "Rotate": lambda: {"id": self.token()["info"]["id"]},
             "GetInterfaceDescription": lambda: {"interface": "io.jeton.Agent"},
             "Put": lambda: {"credential": "x", "text": "y"}, "Forget": lambda: {"credential": "x"},
-            "Fetch": lambda: self.c.call("Put", credential="x", text="y") and {"credential": "x"}, "Lock": lambda: {"passphrase": "x"},
+            "Fetch": lambda: self.c.call("Put", credential="x", text="y") and {"credential": "x"},
+            "Lock": lambda: {"passphrase": "x"},
             "Unlock": lambda: {"passphrase": "x"},
         }.get(method, dict)()
         right.pop(field, None)
@@ -72,7 +74,8 @@ def fields():
         for method, (takes, _) in interface.methods.items():
             for field, kind in takes[1].items():
                 optional = kind[0] == "maybe"
-                yield interface, method, field, interface.resolve(kind[1] if optional else kind), optional
+                kind = interface.resolve(kind[1] if optional else kind)
+                yield interface, method, field, kind, optional
 
 
 def is_named(message, method, field):
@@ -109,8 +112,10 @@ def an_optional_parameter_that_is_null_is_as_if_it_were_absent():
             continue
         answers = []
         for extra in ({}, {field: None}):
-            message = ask(c, method, {**base.make(method, field), **extra}, f"{interface.name}.{method}")
-            answers.append((message.get("error"), message["parameters"].keys(), message.get("continues")))
+            message = ask(c, method, {**base.make(method, field), **extra},
+                          f"{interface.name}.{method}")
+            answers.append((message.get("error"), message["parameters"].keys(),
+                            message.get("continues")))
         assert answers[0] == answers[1], (method, field, answers)
 
 
@@ -136,11 +141,13 @@ def a_parameter_that_the_method_does_not_have_is_named():
                     assert is_named(message, method, name), (method, name, message)
 
 
-# What a text may be answered with, beside InvalidParameter that names it. Where it may be any text, or another
-# parameter is wrong as well, nothing is said of it.
+# What a text may be answered with, beside InvalidParameter that names it. Where it may be any text,
+# or another parameter is wrong as well, nothing is said of it.
 ODD_TEXT = {"token": {"InvalidToken"}, "id": {"NoSuchToken"}, "interface": {"InterfaceNotFound"},
-            "credential": {"NoSuchCredential"}, "text": {"NoSuchCredential"}, "data": {"NoSuchCredential"}}
-ANY_TEXT = {("List", "name"), ("Put", "text"), ("Lock", "passphrase"), ("Unlock", "passphrase"), ("Explain", "user"),
+            "credential": {"NoSuchCredential"}, "text": {"NoSuchCredential"},
+            "data": {"NoSuchCredential"}}
+ANY_TEXT = {("List", "name"), ("Put", "text"), ("Lock", "passphrase"), ("Unlock", "passphrase"),
+            ("Explain", "user"),
             ("Explain", "unit"), ("Explain", "credential"), ("ReadAudit", "token")}
 
 
@@ -152,7 +159,8 @@ def texts_that_are_empty_or_very_long_are_answered_and_change_nothing():
             continue
         for text in ("", "x" * 100000, "é" * 50000, "\\\"/\b\f\n\r\t" * 4000, "\u0001"):
             value = text if kind[0] == "string" else [text]
-            message = ask(c, method, {**base.make(method, field), field: value}, f"{interface.name}.{method}")
+            message = ask(c, method, {**base.make(method, field), field: value},
+                          f"{interface.name}.{method}")
             error = message.get("error", "").rpartition(".")[2]
             good = is_named(message, method, field) or error in ODD_TEXT.get(field, set()) \
                 or (method, field) in ANY_TEXT
@@ -167,7 +175,8 @@ def arrays_that_are_very_long_are_answered():
         if kind[0] != "array":
             continue
         for value in (["a:read"] * 33, ["a:read"] * 10000, ["x"] * 20000):
-            message = ask(c, method, {**base.make(method, field), field: value}, f"{interface.name}.{method}")
+            message = ask(c, method, {**base.make(method, field), field: value},
+                          f"{interface.name}.{method}")
             assert is_named(message, method, field), (method, field, len(value), message)
 
 
@@ -177,8 +186,10 @@ def numbers_at_the_ends_of_their_range_are_answered():
     for interface, method, field, kind, _ in fields():
         if kind[0] != "int":
             continue
-        for value in ((1 << 63) - 1, -(1 << 63), 1 << 63, -(1 << 63) - 1, 1 << 64, 10 ** 400, (1 << 32), -1):
-            message = ask(c, method, {**base.make(method, field), field: value}, f"{interface.name}.{method}")
+        for value in ((1 << 63) - 1, -(1 << 63), 1 << 63, -(1 << 63) - 1, 1 << 64, 10 ** 400,
+                      (1 << 32), -1):
+            message = ask(c, method, {**base.make(method, field), field: value},
+                          f"{interface.name}.{method}")
             error = message.get("error", "").rpartition(".")[2]
             if (1 << 63) > value >= -(1 << 63):
                 good = is_named(message, method, field) or error == "LifetimeOutOfRange" \

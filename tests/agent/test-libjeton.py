@@ -1,6 +1,6 @@
 #!/usr/bin/env -S python3 -B
-"""A C program that uses libjeton has a token's whole life by it, from the static library and from the
-shared one."""
+"""A C program that uses libjeton has a token's whole life by it, from the static library and from
+the shared one."""
 
 import os
 import re
@@ -25,7 +25,8 @@ def built(shared):
                     copy.write(f.read())
         library = [f"-L{scratch()}", "-ljeton", f"-Wl,-rpath,{scratch()}"]
     subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *sanitize,
-                    f"-I{TOP}/protocol", f"{TOP}/tests/agent/life.c", "-o", path, *library], check=True)
+                    f"-I{TOP}/protocol", f"{TOP}/tests/agent/life.c", "-o", path, *library],
+                    check=True)
     os.chmod(path, 0o755)
     return path
 
@@ -35,7 +36,8 @@ def start(path, agent, role, uid):
         if IS_ROOT:
             become(uid, uid)
 
-    return subprocess.Popen([path, agent.socket, role], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    return subprocess.Popen([path, agent.socket, role], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, preexec_fn=enter)
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env -S python3 -B
-"""What is bounded: tokens, children, connections, memory, descriptors. Who comes to a bound hears of
-it, and everybody else is served as before."""
+"""What is bounded: tokens, children, connections, memory, descriptors. Who comes to a bound hears
+of it, and everybody else is served as before."""
 
 import json
 import os
 import resource
 import time
 
-from jeton import (ALICE, BOB, IS_ROOT, Agent, Client, Closed, Error, main, peer, root, serial, test,
-                   wait_until)
+from jeton import (ALICE, BOB, Agent, Client, Closed, Error, main, peer, root, serial,
+                   test, wait_until)
 
 MIB = 1 << 20
 
@@ -111,8 +111,8 @@ def an_administrator_gives_no_user_more_than_is_allowed():
 # ---- memory --------------------------------------------------------------------------------------
 
 def fill(agent, most):
-    """Issues over many connections, so that many are kept by one sync, until that fails: the tokens, and
-    the error."""
+    """Issues over many connections, so that many are kept by one sync, until that fails: the
+    tokens, and the error."""
     clients = [agent.connect() for _ in range(64)]
     tokens = []
     call = Client.encode("Issue", {"name": "sixteen-bytes-is", "scopes": ["acme/risk:read"]}) * 16

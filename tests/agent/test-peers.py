@@ -188,7 +188,8 @@ def a_peer_in_a_user_namespace_of_its_own_is_who_it_is_outside():
     def enter():
         peers.become(BOB)
         peers.unshare(peers.CLONE_NEWUSER)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {BOB} 1"), ("gid_map", f"0 {BOB} 1")):
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {BOB} 1"),
+                           ("gid_map", f"0 {BOB} 1")):
             with open(f"/proc/self/{name}", "w") as f:
                 f.write(text)
         assert os.getuid() == 0
@@ -214,7 +215,8 @@ def the_peers_own_address_decides_nothing():
         if child == 0:
             peers.become(BOB)
             client = Client(bound())
-            good = not is_admin(client) and client.call("Issue", name="n")["info"]["ownerUid"] == BOB
+            owner = client.call("Issue", name="n")["info"]["ownerUid"]
+            good = not is_admin(client) and owner == BOB
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
 

@@ -71,7 +71,8 @@ def lists_come_by_more_to_their_last():
     assert [m.get("info") for m in agent.List(_more=True)] == [None]
     for n in range(50):
         agent.Issue(name=f"n{n}")
-    assert [m["info"]["name"] for m in agent.List(_more=True)] == [f"n{n}" for n in range(49, -1, -1)]
+    names = [m["info"]["name"] for m in agent.List(_more=True)]
+    assert names == [f"n{n}" for n in range(49, -1, -1)]
     assert [m["info"]["name"] for m in agent.List(name="n7", _more=True)] == ["n7"]
     assert [m.get("info") for m in agent.List(state="expired", _more=True)] == [None]
     assert agent.GetStatus()["tokensActive"] == 50
@@ -97,7 +98,8 @@ def errors_are_those_of_the_interface_with_their_parameters():
     token, ident = issued["token"], issued["info"]["id"]
     assert error(agent.Verify, "x") == (own + "InvalidToken", {})
     assert error(agent.Verify, token, ["a:b"]) == (own + "InsufficientScope", {"scope": "a:b"})
-    assert error(agent.Issue, name="n", scopes=["a:b"]) == (own + "ScopeExceedsAccess", {"scope": "a:b"})
+    assert error(agent.Issue, name="n", scopes=["a:b"]) == (
+        own + "ScopeExceedsAccess", {"scope": "a:b"})
     assert error(agent.Describe, "0000000000z") == (own + "NoSuchToken", {})
     name, parameters = error(agent.Issue, name="n", lifetimeSec=0)
     assert name == own + "LifetimeOutOfRange" and parameters["minSec"] == 1, (name, parameters)
@@ -118,7 +120,8 @@ def errors_are_those_of_the_interface_with_their_parameters():
     assert parameters["file"].endswith("test.policy")
     if IS_ROOT:
         assert error(agent.Reload) == ("org.varlink.service.PermissionDenied", {})
-        assert error(asking.handle(BOB).Describe, tokens[1]["info"]["id"]) == (own + "NoSuchToken", {})
+        bob = asking.handle(BOB)
+        assert error(bob.Describe, tokens[1]["info"]["id"]) == (own + "NoSuchToken", {})
 
 
 @test(needs=[trixie])

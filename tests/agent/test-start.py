@@ -9,8 +9,8 @@ import stat
 import subprocess
 import time
 
-from jeton import (AGENT_UID, ALICE, BOB, IS_ROOT, Agent, Closed, Error, main, program, root, scratch, serial,
-                   test, wait_until)
+from jeton import (AGENT_UID, ALICE, BOB, IS_ROOT, Agent, Closed, Error, main, program, root,
+                   scratch, serial, test, wait_until)
 from peers import Accounts
 
 OPTIONS = ("--user", "--socket", "--config", "--policy", "--state", "--credential-socket", "--help",
@@ -18,7 +18,8 @@ OPTIONS = ("--user", "--socket", "--config", "--policy", "--state", "--credentia
 
 
 def run(*arguments):
-    return subprocess.run([program("jetond"), *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+    return subprocess.run([program("jetond"), *arguments], stdin=subprocess.DEVNULL,
+                          capture_output=True,
                           text=True, timeout=20)
 
 
@@ -35,7 +36,8 @@ def help_and_version_are_told_and_that_is_all():
 
 @test
 def a_wrong_command_line_is_wrong_usage():
-    for arguments in (["--nonsense"], ["extra"], ["--socket"], ["--config", "/dev/null", "x"], ["-"]):
+    for arguments in (["--nonsense"], ["extra"], ["--socket"], ["--config", "/dev/null", "x"],
+                      ["-"]):
         done = run(*arguments)
         assert done.returncode == 2 and done.stderr.strip() and not done.stdout, (arguments, done)
 
@@ -79,12 +81,13 @@ def it_closes_what_it_was_started_with():
 # ---- a user's own --------------------------------------------------------------------------------
 
 def own_agent(settings="", policy=""):
-    """An agent with --user, all of it in the XDG base directories, which are below its directory."""
+    """An agent with --user, all of it in XDG base directories that are below its directory."""
     agent = Agent()
     base = f"{agent.dir}/home"
     env = {"HOME": base, "XDG_RUNTIME_DIR": f"{base}/run", "XDG_CONFIG_HOME": f"{base}/config",
            "XDG_STATE_HOME": f"{base}/state", "XDG_DATA_HOME": f"{base}/data"}
-    for path in (base, *list(env.values())[1:], f"{base}/config/jeton", f"{base}/config/jeton/policy.d"):
+    for path in (base, *list(env.values())[1:], f"{base}/config/jeton",
+                 f"{base}/config/jeton/policy.d"):
         os.mkdir(path, 0o700)
     with open(f"{base}/config/jeton/jeton.conf", "w") as f:
         f.write(f"[Agent]\n{settings}\n")
@@ -131,7 +134,8 @@ def an_unknown_setting_or_section_is_a_warning_with_its_line():
 @test
 def a_wrong_value_stops_the_start_with_its_line():
     wrong = ["MinLifetime=soon", "MinLifetime=", "MaxLifetime=-1", "MaxTokensPerUser=many",
-             "MaxConnections=0", "MemoryLimit=12Q", "SocketMode=rw", "SocketMode=9999", "AllowUnlocked=maybe",
+             "MaxConnections=0", "MemoryLimit=12Q", "SocketMode=rw", "SocketMode=9999",
+             "AllowUnlocked=maybe",
              "Storage=cloud", "KeepEnded=x", "MaxTokensPerUser=-5", "CredentialRefusal=loud",
              "MinLifetime=1s\nMaxLifetime=1ms"]
     for line in wrong:
@@ -276,7 +280,8 @@ def descriptors_that_are_no_listening_stream_socket_are_refused_by_their_number(
     inet = socket.create_server(("127.0.0.1", 0))
     connected, _ = socket.socketpair()
     plain = os.open(agent.config, os.O_RDONLY)
-    wrong = {"datagram": datagram.fileno(), "seqpacket": seqpacket.fileno(), "not listening": unheard.fileno(),
+    wrong = {"datagram": datagram.fileno(), "seqpacket": seqpacket.fileno(),
+             "not listening": unheard.fileno(),
              "inet": inet.fileno(), "connected": connected.fileno(), "a file": plain}
     for what, fd in wrong.items():
         said = agent.fails_to_start(listen=[fd])
@@ -408,7 +413,8 @@ def sighup_reloads_and_keeps_what_was_right_where_the_files_are_wrong():
     agent.policy("[Access]\nwrong\n")
     mark = agent.log_size()
     agent.signal(signal.SIGHUP)
-    wait_until(lambda: f"{agent.policies}/test.policy:2: " in agent.log(mark), "what is wrong in the log")
+    wait_until(lambda: f"{agent.policies}/test.policy:2: " in agent.log(mark),
+               "what is wrong in the log")
     assert c.call("Verify", token=token)["access"] == ["b:read"]
     assert c.call("GetStatus")["state"] == "running"
 
@@ -454,7 +460,8 @@ def the_status_tells_since_when_it_runs_and_how_many_are_connected():
 def names_in_the_log_are_of_one_line_and_hold_no_control_characters():
     agent = Agent().start()
     c = agent.connect()
-    for method in ("io.jeton.Agent.X\n<0>forged line", "a.B\x1b[31m", "io.jeton.Agent.\u202ereversed"):
+    for method in ("io.jeton.Agent.X\n<0>forged line", "a.B\x1b[31m",
+                   "io.jeton.Agent.\u202ereversed"):
         c.error(method)
     c.error("Verify", token="jeton_\nforged\x1b[2J")
     for line in agent.log().splitlines():

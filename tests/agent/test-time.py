@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-"""How tokens end by themselves: at their time, after a grace, and for how long they are remembered."""
+"""How tokens end by themselves: at their time, after a grace; and how long they are remembered."""
 
 from jeton import Agent, Error, main, now_us, serial, test, wait_until
 

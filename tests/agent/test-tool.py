@@ -21,8 +21,9 @@ class Tool:
             if IS_ROOT:
                 become(self.uid, self.uid)
 
-        done = subprocess.run([program("jetonctl"), "--socket", self.agent.socket, *arguments], input=stdin,
-                              capture_output=True, text=True, timeout=30, preexec_fn=enter,
+        done = subprocess.run([program("jetonctl"), "--socket", self.agent.socket, *arguments],
+                              input=stdin, capture_output=True, text=True, timeout=30,
+                              preexec_fn=enter,
                               env={"PATH": "/usr/bin:/bin", "HOME": "/"})
         assert done.returncode == status, (arguments, done)
         return done

@@ -16,15 +16,16 @@ def started():
 
 
 def call(agent, method, parameters, *flags, uid=ALICE):
-    done = varlinkctl(agent, "call", "--json=short", *flags, "$SOCKET", method, json.dumps(parameters),
-                      uid=uid)
+    done = varlinkctl(agent, "call", "--json=short", *flags, "$SOCKET", method,
+                      json.dumps(parameters), uid=uid)
     assert done.returncode == 0, done
-    return [json.loads(line) for line in done.stdout.replace("\x1e", "").splitlines() if line.strip()]
+    lines = done.stdout.replace("\x1e", "").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def fails(agent, method, parameters, *flags, uid=ALICE):
-    done = varlinkctl(agent, "call", "--json=short", *flags, "$SOCKET", method, json.dumps(parameters),
-                      uid=uid)
+    done = varlinkctl(agent, "call", "--json=short", *flags, "$SOCKET", method,
+                      json.dumps(parameters), uid=uid)
     assert done.returncode != 0, done
     return done.stderr
 
@@ -64,7 +65,8 @@ def a_token_lives_its_whole_life_by_it():
     agent = started()
     issued, = call(agent, "io.jeton.Agent.Issue", {"name": "n", "scopes": ["acme/risk:read"]})
     assert has_form(issued["token"])
-    good, = call(agent, "io.jeton.Agent.Verify", {"token": issued["token"], "scopes": ["acme/risk:read"]})
+    good, = call(agent, "io.jeton.Agent.Verify",
+                 {"token": issued["token"], "scopes": ["acme/risk:read"]})
     assert good["access"] == ["acme/risk:read"]
     assert "InsufficientScope" in fails(agent, "io.jeton.Agent.Verify",
                                         {"token": issued["token"], "scopes": ["x:y"]})
@@ -108,7 +110,8 @@ def each_caller_is_known_by_its_uid_and_errors_are_named():
     agent = started()
     issued, = call(agent, "io.jeton.Agent.Issue", {"name": "n"})
     assert issued["info"]["ownerUid"] == ALICE
-    assert "NoSuchToken" in fails(agent, "io.jeton.Agent.Describe", {"id": issued["info"]["id"]}, uid=BOB)
+    assert "NoSuchToken" in fails(agent, "io.jeton.Agent.Describe", {"id": issued["info"]["id"]},
+                                  uid=BOB)
     said = fails(agent, "io.jeton.Agent.Reload", {})
     assert "Permission" in said or "permission" in said or "denied" in said, said
     assert call(agent, "io.jeton.Agent.Reload", {}, uid=0) == [{}]
