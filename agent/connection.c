@@ -38,6 +38,17 @@ static void input_put(struct connection *c)
 	c->in_large = false;
 }
 
+/* With what was not looked at yet. */
+static void input_drop(struct connection *c)
+{
+	if (!c->in.buf)
+		return;
+	secret_wipe(c->in.buf, c->in.size);
+	connection_buffer_put(c, c->in.buf, c->in_large);
+	c->in.buf = NULL;
+	c->in_large = false;
+}
+
 /* Room to receive into. GO_ON, WAIT (for a buffer). */
 static enum next input_room(struct connection *c, char **ret_room, size_t *ret_n)
 {
@@ -148,6 +159,10 @@ static enum next answer_message(struct connection *c, struct span message)
 	case DISPATCH_STREAM:
 		passed_end_message(&c->passed, message);
 		c->state = CONNECTION_STREAMING;
+		if (c->stream->is_last) {
+			input_drop(c);
+			passed_done(&c->passed);
+		}
 		break;
 	case DISPATCH_CLOSE:
 		(void)connection_flush(c);
@@ -196,15 +211,6 @@ static void stream_free(struct connection *c)
 	c->stream = NULL;
 }
 
-/* What was written still goes out; what the client has sent, or sends, is not looked at any more. */
-static void end_after_stream(struct connection *c)
-{
-	stream_free(c);
-	c->state = CONNECTION_READING;
-	c->end_when_sent = true;
-	input_put(c);
-}
-
 static enum next stream_step(struct connection *c, unsigned *n_messages)
 {
 	enum next next;
@@ -213,13 +219,10 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 	next = connection_flush(c);
 	if (r == -EAGAIN && next == GO_ON)
 		return WAIT;
-	if (r == -EPIPE) {
-		end_after_stream(c);
-		return next;
-	}
 	if (r < 0 && r != -EAGAIN)
 		return CLOSE;
 	if (r == 0) {
+		c->end_when_sent |= c->stream->is_last;
 		stream_free(c);
 		c->state = CONNECTION_READING;
 	}
@@ -431,11 +434,7 @@ void connection_close(struct connection *c)
 	stream_free(c);
 	deadline_forget(c);
 	connection_unwait(c);
-	if (c->in.buf) {
-		/* With what was not read yet. */
-		secret_wipe(c->in.buf, c->in.size);
-		connection_buffer_put(c, c->in.buf, c->in_large);
-	}
+	input_drop(c);
 	connection_rest_drop(c);
 	passed_done(&c->passed);
 	sd_event_source_unref(c->source);

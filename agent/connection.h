@@ -23,12 +23,16 @@ struct pending;
 struct stream {
 	/*
 	 * Writes replies to agent->out until it holds enough, and says what is next: 1: more to
-	 * come; 0: that was the last;
-	 * -EAGAIN: something must be waited for, connection_stream_ready() tells; -EPIPE: that was
-	 * the last, and the connection is closed once it is sent; other: it is closed at once.
+	 * come; 0: that was the last; -EAGAIN: something must be waited for,
+	 * connection_stream_ready() tells; other: the connection is closed.
 	 */
 	int (*produce)(struct stream *s, struct connection *c);
 	void (*free)(struct stream *s);
+	/*
+	 * The connection's last: it is closed once all is sent. What the client has sent behind the
+	 * call is dropped, so that nothing is held for calls that will never be answered.
+	 */
+	bool is_last;
 };
 
 struct connection {

@@ -373,7 +373,7 @@ enum dispatched method_list_credentials(struct request *req)
 	list = calloc(1, sizeof(*list));
 	if (!list)
 		return reply_limit(req, "memory", 0);
-	list->stream = (struct stream){ produce, on_stream_free };
+	list->stream = (struct stream){ .produce = produce, .free = on_stream_free };
 	list->admin = is_admin(req);
 	req->connection->stream = &list->stream;
 	return DISPATCH_STREAM;

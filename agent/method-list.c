@@ -278,7 +278,7 @@ static struct list *list_new(struct request *req, const struct list_call *call, 
 
 	if (!l)
 		return NULL;
-	l->stream = (struct stream){ produce, on_stream_free };
+	l->stream = (struct stream){ .produce = produce, .free = on_stream_free };
 	l->deferred.complete = on_page_taken;
 	l->agent = a;
 	l->connection = req->connection;

@@ -373,7 +373,7 @@ static int produce(struct stream *s, struct connection *c)
 			return -EAGAIN;
 		if (w->at + 1 < events_first(&a->events)) {
 			reply_events_missed(&req);
-			return -EPIPE;
+			return 0;
 		}
 		r = next_event(w, &req);
 	}
@@ -382,7 +382,7 @@ static int produce(struct stream *s, struct connection *c)
 	if (r == -EAGAIN || r == -EACCES)
 		return r;
 	reply_store_failed(&req, NULL);
-	return -EPIPE;
+	return 0;
 }
 
 /* ---- all who watch --------------------------------------------------------------------------- */
@@ -446,7 +446,7 @@ static struct watch *watch_new(struct request *req, uint64_t at)
 
 	if (!w)
 		return NULL;
-	w->stream = (struct stream){ produce, on_stream_free };
+	w->stream = (struct stream){ .produce = produce, .free = on_stream_free, .is_last = true };
 	w->deferred.complete = go_on;
 	w->agent = a;
 	w->connection = req->connection;

@@ -466,15 +466,30 @@ def a_watcher_that_keeps_up_hears_everything_once_in_order():
 # ---- the connection ------------------------------------------------------------------------------
 
 @test
-def calls_that_follow_a_watch_wait_and_are_not_answered():
-    agent = started()
-    w = agent.connect().watch()
-    w.send_bytes(w.encode("Issue", {"name": "piped"}) * 3)
-    assert is_silent(w)
+def calls_that_follow_a_watch_are_not_answered_and_nothing_is_held_for_them():
+    agent = started("MaxConnectionsPerUser=64")
     c = agent.connect()
+    files = f"/proc/{agent.pid}/fd"
+    before, locked = len(os.listdir(files)), c.call("GetStatus")["lockedBytes"]
+    watchers = []
+    for n in range(60):
+        w = agent.connect()
+        # All in one, the call filled up such that what follows comes with it in a large buffer.
+        calls = w.encode("Watch", {}, more=True)[:-1] + b" " * 60000 + b"\0" \
+            + w.encode("Issue", {"name": "piped"}) * 3 + b"half a message"
+        if n % 2:
+            w.send_with_fds(calls, [0] * 5)
+        else:
+            w.send_bytes(calls)
+        w.asked.append("io.jeton.Agent.Watch")
+        assert w.event() is None
+        w.send_with_fds(w.encode("Issue", {"name": "late"}), [0])
+        watchers.append(w)
     assert c.list() == []
+    wait_until(lambda: len(os.listdir(files)) <= before + 60 + 10, "descriptors are closed")
+    assert c.call("GetStatus")["lockedBytes"] <= locked + 2 * 160 * 1024
     c.call("Issue", name="n")
-    assert told(w.event()) == ("issued", "n")
+    assert [told(w.event()) for w in watchers] == [("issued", "n")] * 60
 
 
 @test
