@@ -70,7 +70,7 @@ LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code -Wl,
 AUTOINIT ?= $(if $(SANITIZE),no,yes)
 sanitize := $(if $(SANITIZE),-DJETON_SANITIZED -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 flags = -std=gnu17 -D_GNU_SOURCE -I. -DJETON_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(sanitize) \
-	-ffile-prefix-map=$(CURDIR)/= $(CPPFLAGS) $(CFLAGS)
+	-ffile-prefix-map=$(CURDIR)=. $(CPPFLAGS) $(CFLAGS)
 packages := libsystemd libsodium sqlite3 inih check
 
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
