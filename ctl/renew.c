@@ -9,17 +9,13 @@
  * variable leads to a descriptor of this process, /proc/PID/fd/N, and behind that number another
  * sealed memfd takes the place of the last one in a single step: whoever opens the path has a whole
  * value, the old one or the new one.
- *
- * Invariant: `next` is a process that fetches, or (ready) has fetched and waits for a byte in `go`.
  */
 #include "ctl/renew.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -27,23 +23,16 @@
 #include <time.h>
 
 #include "ctl/changes.h"
+#include "ctl/fetched.h"
+#include "ctl/next-process.h"
 #include "ctl/output.h"
 #include "ctl/pace.h"
-#include "ctl/fetched.h"
-#include "protocol/base/fd.h"
 #include "protocol/base/time.h"
 #include "protocol/token.h"
 
 #define STOP_US (90 * USEC_PER_SEC)
-#define NAP_US \
-	(60 * USEC_PER_SEC) /* the longest: poll() does not count a suspended machine's time */
-
-/* What a child tells of each gift. */
-struct report {
-	int64_t revision;
-	int64_t expires_us;
-	bool minted;
-};
+/* The longest: poll() does not count the time that a machine is suspended. */
+#define NAP_US (60 * USEC_PER_SEC)
 
 struct renewal {
 	struct gifts *gifts;
@@ -51,20 +40,15 @@ struct renewal {
 	struct pace pace;
 	uint64_t renew_us; /* when a token nears its end; PACE_NEVER */
 	bool must;	   /* that time has come, whatever else has changed or not */
+	bool again;	   /* something changed since the last fetch began */
 
-	sigset_t mask_before;
-	struct sigaction child_before;
+	struct signals_before before;
 	int signals; /* a signalfd */
 
 	pid_t running; /* 0: none */
 	bool stopping; /* it was told to end, to make room for the next */
 	uint64_t kill_us;
-
-	pid_t next; /* 0: none */
-	bool ready;
-	bool again; /* something changed after it began to fetch */
-	int report, go;
-	struct report reports[PAIRS_MAX * 2];
+	struct next_process next;
 
 	bool ended;
 	int status; /* as of waitpid() */
@@ -84,144 +68,10 @@ static uint64_t chance(void)
 {
 	uint64_t n = 0;
 
-	/* Without it all is as right, but not spread. */
+	/* Without it all is as right, but less spread. */
 	if (getrandom(&n, sizeof(n), GRND_NONBLOCK) < 0)
 		n = (uint64_t)getpid() * 2654435761U;
 	return n;
-}
-
-static bool by_signal(const struct renewal *r)
-{
-	return r->gifts->args->renew > 0;
-}
-
-/* ---- signals ---- */
-
-/* From here on they come by the descriptor alone. */
-static int take_signals(struct renewal *r)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
-		sigaddset(&set, forwarded[i]);
-	/* Where it is ignored, nobody could be waited for. */
-	sigaction(SIGCHLD, &action, &r->child_before);
-	sigprocmask(SIG_BLOCK, &set, &r->mask_before);
-	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return r->signals < 0 ? -errno : 0;
-}
-
-static void give_signals_back(const struct renewal *r)
-{
-	sigaction(SIGCHLD, &r->child_before, NULL);
-	sigprocmask(SIG_SETMASK, &r->mask_before, NULL);
-}
-
-/* ---- the next process ---- */
-
-/* It ends with this one, whatever ends this one. */
-static void follow(pid_t parent)
-{
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
-		_exit(EXIT_FAILED);
-}
-
-static void become_command(struct renewal *r, const char *owner, bool inherit)
-{
-	int status = gifts_environment(r->gifts, owner);
-
-	give_signals_back(r);
-	_exit(status == EXIT_DONE ? gifts_exec(r->gifts, inherit) : status);
-}
-
-static bool tell_parent(const struct renewal *r, int report)
-{
-	struct report reports[ARRAY_SIZE(r->reports)];
-
-	for (size_t i = 0; i < r->gifts->n; i++) {
-		const struct gift *gift = &r->gifts->items[i];
-
-		reports[i] = (struct report){ gift->revision, gift->expires_us, gift->minted };
-	}
-	return fd_write_all(report, reports, r->gifts->n * sizeof(*reports)) == 0;
-}
-
-static void be_next(struct renewal *r, int report, int go)
-{
-	int status = gifts_fetch(r->gifts);
-	char byte;
-
-	if (status != EXIT_DONE)
-		_exit(status);
-	/* The end of the pipe: it is not wanted any more. */
-	if (!tell_parent(r, report) || fd_read_all(go, &byte, 1) != 1)
-		_exit(EXIT_DONE);
-	become_command(r, "self", true);
-}
-
-static pid_t fork_next(struct renewal *r, const int report[2], const int go[2])
-{
-	pid_t parent = getpid(), pid = fork();
-
-	if (pid != 0)
-		return pid;
-	follow(parent);
-	close(go[1]);
-	be_next(r, report[1], go[0]);
-	_exit(EXIT_FAILED);
-}
-
-static int cannot_start(const struct renewal *r, int error)
-{
-	return fail(EXIT_CANNOT_RUN, "can't start %.200s: %s", r->gifts->args->operands[0],
-		    strerror(error));
-}
-
-/* 0 or an exit status, said. */
-static int start_next(struct renewal *r)
-{
-	int report[2], go[2];
-
-	if (pipe2(report, O_CLOEXEC) < 0)
-		return cannot_start(r, errno);
-	if (pipe2(go, O_CLOEXEC) < 0) {
-		close(report[0]);
-		close(report[1]);
-		return cannot_start(r, errno);
-	}
-	r->next = fork_next(r, report, go);
-	close(report[1]);
-	close(go[0]);
-	r->report = report[0];
-	r->go = go[1];
-	r->ready = r->again = false;
-	if (r->next > 0)
-		return EXIT_DONE;
-	r->next = 0;
-	return cannot_start(r, errno);
-}
-
-static void forget_next(struct renewal *r)
-{
-	closep(&r->report);
-	closep(&r->go);
-	r->report = r->go = -1;
-	r->next = 0;
-	r->ready = false;
-}
-
-static void drop_next(struct renewal *r)
-{
-	if (!r->next)
-		return;
-	kill(r->next, SIGKILL);
-	while (waitpid(r->next, NULL, 0) < 0 && errno == EINTR)
-		;
-	forget_next(r);
 }
 
 /* ---- time ---- */
@@ -265,37 +115,24 @@ static void renewed(struct renewal *r, bool first)
 
 /* ---- by restart ---- */
 
+static int start_next(struct renewal *r)
+{
+	r->again = false;
+	return next_process_start(&r->next, r->gifts, &r->before);
+}
+
 static void let_go(struct renewal *r, bool first)
 {
-	pid_t pid = r->next;
-
-	for (size_t i = 0; i < r->gifts->n; i++) {
-		r->gifts->items[i].revision = r->reports[i].revision;
-		r->gifts->items[i].expires_us = r->reports[i].expires_us;
-		r->gifts->items[i].minted = r->reports[i].minted;
-	}
-	/* Where it has gone, its end is about to be told. */
-	if (write(r->go, "", 1) < 0)
-		kill(pid, SIGKILL);
-	forget_next(r);
-	r->running = pid;
+	r->running = next_process_let_go(&r->next, r->gifts);
 	r->stopping = false;
 	renewed(r, first);
 }
 
 static void on_report(struct renewal *r)
 {
-	size_t n = r->gifts->n * sizeof(*r->reports);
-
-	if (fd_read_all(r->report, r->reports, n) != (ssize_t)n) {
-		/* It failed, and its end is about to be told. */
-		closep(&r->report);
-		r->report = -1;
+	next_process_hear(&r->next, r->gifts);
+	if (!r->next.ready)
 		return;
-	}
-	closep(&r->report);
-	r->report = -1;
-	r->ready = true;
 	if (!r->running) {
 		let_go(r, true);
 		return;
@@ -311,24 +148,27 @@ static void on_report(struct renewal *r)
 static int check_unbound(const struct args *a, const struct gift *gift)
 {
 	_cleanup_(secret_done) struct secret value = { NULL, 0, 0 };
+	const char *name = gift->pair->credential;
 	bool bound, ended;
-	int status;
 
 	if (!gift->minted)
 		return EXIT_DONE;
 	if (secret_init(&value, TOKEN_LEN + 1) < 0 ||
 	    pread(gift->fd, value.p, TOKEN_LEN, 0) != TOKEN_LEN)
-		return fail(EXIT_NO_CREDENTIAL, "can't read the token of %s",
-			    gift->pair->credential);
-	status = fetched_is_bound(a, value.p, &bound, &ended);
-	if (status != EXIT_DONE)
+		return fail(EXIT_NO_CREDENTIAL, "can't read the token of %s", name);
+	if (fetched_is_bound(a, value.p, &bound, &ended) != EXIT_DONE)
 		return EXIT_NO_CREDENTIAL;
-	if (!bound)
-		return EXIT_DONE;
-	return fail(EXIT_NO_CREDENTIAL,
-		    "a token of %s is bound to the process that asks for it, which with a signal "
-		    "is not the command: use --renew=restart",
-		    gift->pair->credential);
+	if (bound)
+		return fail(EXIT_NO_CREDENTIAL,
+			    "a token of %s is bound to the process that asks for it, which with a "
+			    "signal is not the command: use --renew=restart",
+			    name);
+	if (ended)
+		return fail(EXIT_NO_CREDENTIAL,
+			    "what a token of %s is bound to can't be told, since no policy lets "
+			    "you verify tokens: use --renew=restart",
+			    name);
+	return EXIT_DONE;
 }
 
 static int fetch_unbound(struct gifts *g)
@@ -351,45 +191,48 @@ static void put_in_place(struct gifts *g, const struct gifts *fresh)
 	}
 }
 
-static void send_signal(struct renewal *r)
+static int send_signal(struct renewal *r)
 {
-	struct gifts fresh;
+	_cleanup_(gifts_done) struct gifts fresh;
 	int status = gifts_init(&fresh, r->gifts->args);
 
+	r->again = false;
 	if (status == EXIT_DONE)
 		status = fetch_unbound(&fresh);
-	if (status == EXIT_DONE) {
-		put_in_place(r->gifts, &fresh);
-		r->again = false;
-		kill(r->running, r->gifts->args->renew);
-		renewed(r, false);
-	} else {
-		pace_failed(&r->pace, clock_us(), chance());
-	}
-	gifts_done(&fresh);
+	if (status != EXIT_DONE)
+		return status;
+	put_in_place(r->gifts, &fresh);
+	kill(r->running, r->gifts->args->renew);
+	renewed(r, false);
+	return EXIT_DONE;
 }
 
 static int start_for_signals(struct renewal *r)
 {
-	char owner[16];
 	pid_t parent = getpid();
+	char owner[16];
 	int status = fetch_unbound(r->gifts);
 
 	if (status != EXIT_DONE)
 		return status;
 	r->running = fork();
 	if (r->running < 0)
-		return cannot_start(r, errno);
+		return fail(EXIT_CANNOT_RUN, "can't start a process: %s", strerror(errno));
 	if (r->running == 0) {
-		follow(parent);
+		follow_parent(parent);
 		snprintf(owner, sizeof(owner), "%d", (int)parent);
-		become_command(r, owner, false);
+		become_command(r->gifts, &r->before, owner, false);
 	}
 	renewed(r, true);
 	return EXIT_DONE;
 }
 
-/* ---- the loop ---- */
+/* ---- what happens ---- */
+
+static bool by_signal(const struct renewal *r)
+{
+	return r->gifts->args->renew > 0;
+}
 
 static void act(struct renewal *r, uint64_t now_us)
 {
@@ -402,11 +245,7 @@ static void act(struct renewal *r, uint64_t now_us)
 	changed = r->must ? 1 : changes_look(&r->changes);
 	if (changed == 0)
 		pace_dropped(&r->pace);
-	else if (changed < 0)
-		pace_failed(&r->pace, now_us, chance());
-	else if (by_signal(r))
-		send_signal(r);
-	else if (start_next(r) != EXIT_DONE)
+	else if (changed < 0 || (by_signal(r) ? send_signal(r) : start_next(r)) != EXIT_DONE)
 		pace_failed(&r->pace, now_us, chance());
 }
 
@@ -414,21 +253,19 @@ static void act(struct renewal *r, uint64_t now_us)
 static bool make_room(struct renewal *r)
 {
 	r->stopping = false;
-	if (r->ready)
-		let_go(r, false);
-	else if (!r->next)
+	if (!r->next.pid)
 		return start_next(r) == EXIT_DONE;
+	if (r->next.ready)
+		let_go(r, false);
 	return true;
 }
 
 static void on_ended(struct renewal *r, pid_t pid, int status)
 {
-	if (pid == r->next) {
-		bool first = !r->running;
-
-		forget_next(r);
+	if (pid == r->next.pid) {
+		next_process_forget(&r->next);
 		pace_failed(&r->pace, clock_us(), chance());
-		if (!first)
+		if (r->running)
 			return;
 	} else if (pid == r->running) {
 		r->running = 0;
@@ -453,9 +290,9 @@ static void reap(struct renewal *r)
 /* Somebody wants the command to end: then nothing takes its place. */
 static void give_up_next(struct renewal *r)
 {
-	if (!r->next)
+	if (!r->next.pid)
 		return;
-	drop_next(r);
+	next_process_drop(&r->next);
 	r->stopping = false;
 	want(r);
 }
@@ -471,9 +308,7 @@ static void on_signal(struct renewal *r, const struct signalfd_siginfo *info)
 	}
 	if (!r->running) {
 		/* It has not begun yet. */
-		if (!ends && signo != SIGHUP)
-			return;
-		r->ended = true;
+		r->ended = ends || signo == SIGHUP;
 		r->status = signo;
 		return;
 	}
@@ -492,11 +327,27 @@ static void on_signals(struct renewal *r)
 		on_signal(r, &info);
 }
 
+static void on_time(struct renewal *r)
+{
+	uint64_t now_us = clock_us();
+
+	if (r->stopping && r->kill_us <= now_us) {
+		kill(r->running, SIGKILL);
+		r->kill_us = PACE_NEVER;
+	}
+	if (changes_pump(&r->changes, now_us, chance()))
+		want(r);
+	if (r->running && !r->next.pid && (r->pace.due_us <= now_us || r->renew_us <= now_us))
+		act(r, now_us);
+}
+
+/* ---- the loop ---- */
+
 static int timeout_ms(const struct renewal *r, uint64_t now_us)
 {
 	const uint64_t times[] = {
-		r->next ? PACE_NEVER : r->pace.due_us,
-		r->next ? PACE_NEVER : r->renew_us,
+		r->next.pid ? PACE_NEVER : r->pace.due_us,
+		r->next.pid ? PACE_NEVER : r->renew_us,
 		r->stopping ? r->kill_us : PACE_NEVER,
 		r->changes.retry_us,
 	};
@@ -508,29 +359,15 @@ static int timeout_ms(const struct renewal *r, uint64_t now_us)
 	return at <= now_us ? 0 : (int)((at - now_us + 999) / 1000);
 }
 
-static void on_time(struct renewal *r)
-{
-	uint64_t now_us = clock_us();
-
-	if (r->stopping && r->kill_us <= now_us) {
-		kill(r->running, SIGKILL);
-		r->kill_us = PACE_NEVER;
-	}
-	if (changes_pump(&r->changes, now_us, chance()))
-		want(r);
-	if (r->running && !r->next && (r->pace.due_us <= now_us || r->renew_us <= now_us))
-		act(r, now_us);
-}
-
 static void turn(struct renewal *r)
 {
 	struct pollfd p[] = {
 		{ .fd = r->signals, .events = POLLIN },
-		{ .fd = r->report, .events = POLLIN },
+		{ .fd = r->next.report, .events = POLLIN },
 		{ .fd = changes_fd(&r->changes), .events = POLLIN },
 	};
 
-	if (poll(p, ARRAY_SIZE(p), timeout_ms(r, clock_us())) < 0 && errno != EINTR)
+	if (poll(p, ARRAY_SIZE(p), timeout_ms(r, clock_us())) < 0)
 		return;
 	/* First: it is still the report that was waited for. */
 	if (p[1].revents)
@@ -539,6 +376,25 @@ static void turn(struct renewal *r)
 		on_signals(r);
 	if (!r->ended)
 		on_time(r);
+}
+
+/* From here on signals come by the descriptor alone. */
+static int take_signals(struct renewal *r)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	/* Where it is ignored, nobody could be waited for. */
+	sigaction(SIGCHLD, &action, &r->before.child);
+	sigprocmask(SIG_BLOCK, &set, &r->before.mask);
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->signals >= 0)
+		return EXIT_DONE;
+	return fail(EXIT_CANNOT_RUN, "can't look after a process: %s", strerror(errno));
 }
 
 /* As the command ended, so does this process. */
@@ -552,30 +408,26 @@ static int end_likewise(const struct renewal *r)
 	/* A core of the command's is enough. */
 	setrlimit(RLIMIT_CORE, &none);
 	sigaction(WTERMSIG(r->status), &action, NULL);
-	sigprocmask(SIG_SETMASK, &r->mask_before, NULL);
+	sigprocmask(SIG_SETMASK, &r->before.mask, NULL);
 	raise(WTERMSIG(r->status));
 	return 128 + WTERMSIG(r->status);
 }
 
 int renew_run(struct gifts *g)
 {
-	struct renewal r = {
-		.gifts = g,
-		.renew_us = PACE_NEVER,
-		.report = -1,
-		.go = -1,
-	};
-	int status = EXIT_DONE, error;
+	struct renewal r = { .gifts = g, .renew_us = PACE_NEVER };
+	int status;
 
 	changes_init(&r.changes, g);
 	pace_init(&r.pace);
-	error = take_signals(&r);
-	if (error < 0)
-		return cannot_start(&r, -error);
+	next_process_init(&r.next);
+	status = take_signals(&r);
+	if (status != EXIT_DONE)
+		return status;
 	status = by_signal(&r) ? start_for_signals(&r) : start_next(&r);
 	while (status == EXIT_DONE && !r.ended)
 		turn(&r);
-	drop_next(&r);
+	next_process_drop(&r.next);
 	changes_done(&r.changes);
 	close(r.signals);
 	return r.ended ? end_likewise(&r) : status;
