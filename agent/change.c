@@ -9,12 +9,11 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include "agent/change-parts.h"
 #include "agent/holder.h"
-#include "agent/credential.h"
 #include "agent/reply.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
-#include "agent/watch.h"
 
 /* How long the end of the agent waits for one more sign of life from the store. */
 enum { DRAIN_MS = 10000 };
@@ -28,10 +27,7 @@ struct pending {
 	int r;
 
 	/* a change */
-	struct vault_change *change;	       /* NULL: none of tokens */
-	struct credential_change *credentials; /* NULL: none of credentials */
-	enum event_kind event;		       /* of its own; 0: none */
-	struct event_list events;	       /* all that it makes */
+	struct change_parts parts;
 	char *reply;
 	size_t reply_n;
 	int reply_fd; /* goes with the reply; -1: none */
@@ -278,116 +274,6 @@ static bool take_reply(struct request *req, struct pending *p)
 	return p->reply;
 }
 
-static enum store_table table_after(enum step_kind kind)
-{
-	return kind == STEP_END || kind == STEP_FORGET ? STORE_ENDED : STORE_ACTIVE;
-}
-
-static int put_row(struct store_change *c, const struct vault_row *row, const uint8_t *record)
-{
-	int r;
-
-	switch (row->kind) {
-	case STEP_END:
-		r = store_change_delete(c, STORE_ACTIVE, row->row, row->old_version);
-		if (r < 0)
-			return r;
-		return store_change_put(c, STORE_ENDED, row->row, 0, row->version, row->owner_uid,
-					record, row->n);
-	case STEP_INSERT:
-	case STEP_UPDATE:
-		return store_change_put(c, table_after(row->kind), row->row, row->old_version,
-					row->version, row->owner_uid, record, row->n);
-	case STEP_FORGET:
-		return store_change_delete(c, STORE_ENDED, row->row, row->old_version);
-	}
-	return -EINVAL;
-}
-
-static int put_tokens(struct agent *a, struct pending *p, struct store_change *c)
-{
-	uint64_t now_us = agent_now(a);
-	struct vault_row row;
-	int r = 0;
-
-	for (size_t i = 0; r >= 0 && i < vault_change_n(p->change); i++) {
-		vault_change_row(p->change, i, a->scratch->record, &row);
-		r = put_row(c, &row, a->scratch->record);
-		if (r >= 0)
-			r = events_add_step(&a->events, &p->events, c, &row, now_us);
-	}
-	secret_wipe(a->scratch->record, sizeof(a->scratch->record));
-	return r;
-}
-
-static int add_event(struct agent *a, struct pending *p, struct store_change *c,
-		     enum event_kind kind, const char *credential)
-{
-	struct event event = { .kind = kind, .at_us = agent_now(a) };
-
-	event.credential = (char *)credential;
-	return events_add(&a->events, &p->events, c, &event);
-}
-
-/* Their records are long: what is free of agent->out, which no reply stands in now, holds one. */
-static int put_credentials(struct agent *a, struct pending *p, struct store_change *c)
-{
-	uint8_t *record = (uint8_t *)a->out.buf + a->out.n;
-	struct credential_row row;
-	int r = 0;
-
-	assert(a->out.size - a->out.n >= CREDENTIAL_RECORD_MAX);
-	for (size_t i = 0; r >= 0 && i < credential_change_n(p->credentials); i++) {
-		credential_change_row(p->credentials, i, record, &row);
-		r = store_change_put(c, STORE_CREDENTIALS, row.row, row.old_version, row.version, 0,
-				     record, row.n);
-		secret_wipe(record, row.n);
-		if (r >= 0 && row.is_put)
-			r = add_event(a, p, c, EVENT_PUT, row.name);
-		if (r >= 0 && row.is_forgotten)
-			r = add_event(a, p, c, EVENT_FORGOTTEN, row.name);
-	}
-	return r;
-}
-
-/* All that the change is, with its events. */
-static struct store_change *to_store(struct agent *a, struct pending *p)
-{
-	struct store_change *c = store_change_new(a->store);
-	int r = c ? 0 : -ENOMEM;
-
-	if (r == 0 && p->change)
-		r = put_tokens(a, p, c);
-	if (r == 0 && p->credentials)
-		r = put_credentials(a, p, c);
-	if (r == 0 && p->event)
-		r = add_event(a, p, c, p->event, NULL);
-	if (r < 0) {
-		events_drop(&a->events, &p->events);
-		store_change_free(c);
-		return NULL;
-	}
-	return c;
-}
-
-static void commit(struct pending *p)
-{
-	if (p->change)
-		vault_commit(p->change);
-	if (p->credentials)
-		credential_commit(p->credentials);
-	if (p->events.n > 0)
-		watch_wake(p->agent);
-	events_keep(&p->agent->events, &p->events);
-}
-
-static void rollback(struct pending *p)
-{
-	events_drop(&p->agent->events, &p->events);
-	credential_rollback(p->credentials);
-	vault_rollback(p->change);
-}
-
 static void on_stored(void *userdata, int r)
 {
 	struct pending *p = userdata;
@@ -396,12 +282,12 @@ static void on_stored(void *userdata, int r)
 	p->r = r;
 	a->n_changes--;
 	if (r == 0) {
-		commit(p);
+		change_parts_commit(a, &p->parts);
 		if (p->holder)
 			holder_bind(a, p->holder, p->bound_id);
 		upkeep_vault_changed(a);
 	} else {
-		rollback(p);
+		change_parts_rollback(a, &p->parts);
 		log_limited(&a->limit_store, agent_monotonic(a),
 			    "a change could not be made durable: %s", strerror(-r));
 		if (p->on_failed)
@@ -431,8 +317,7 @@ void change_drain(struct agent *a)
 }
 
 /* The request's change, of either kind, with the reply that agent->out holds. */
-static enum dispatched submit_request(struct request *req, struct vault_change *change,
-				      struct credential_change *credentials,
+static enum dispatched submit_request(struct request *req, struct change_parts parts,
 				      void (*on_failed)(struct agent *a, uint64_t what),
 				      uint64_t what)
 {
@@ -440,19 +325,15 @@ static enum dispatched submit_request(struct request *req, struct vault_change *
 	struct pending *p = pending_make(req);
 	struct store_change *stored = NULL;
 
-	if (p) {
-		p->change = change;
-		p->credentials = credentials;
-		if (take_reply(req, p))
-			stored = to_store(a, p);
-	}
+	if (p && take_reply(req, p))
+		stored = change_parts_to_store(a, &parts);
 	if (!stored) {
-		credential_rollback(credentials);
-		vault_rollback(change);
+		change_parts_rollback(a, &parts);
 		pending_cancel(p);
 		reply_drop(req);
 		return reply_limit(req, "memory", (int64_t)a->settings.memory_limit);
 	}
+	p->parts = parts;
 	p->on_failed = on_failed;
 	p->what = what;
 	if (p->oneway)
@@ -464,12 +345,12 @@ static enum dispatched submit_request(struct request *req, struct vault_change *
 enum dispatched change_submit(struct request *req, struct vault_change *change,
 			      void (*on_failed)(struct agent *a, uint64_t what), uint64_t what)
 {
-	return submit_request(req, change, NULL, on_failed, what);
+	return submit_request(req, (struct change_parts){ .tokens = change }, on_failed, what);
 }
 
 enum dispatched change_submit_credentials(struct request *req, struct credential_change *change)
 {
-	return submit_request(req, NULL, change, NULL, 0);
+	return submit_request(req, (struct change_parts){ .credentials = change }, NULL, 0);
 }
 
 void change_binds(struct request *req, struct holder_entry *holder, uint64_t id)
@@ -481,27 +362,20 @@ void change_binds(struct request *req, struct holder_entry *holder, uint64_t id)
 }
 
 /* NULL: there was no memory, and all is rolled back. */
-static struct pending *submit_own(struct agent *a, struct vault_change *change,
-		      struct credential_change *credentials, enum event_kind event,
-		      void (*done)(struct agent *a, int r))
+static struct pending *submit_own(struct agent *a, struct change_parts parts,
+				  void (*done)(struct agent *a, int r))
 {
 	struct pending *p = calloc(1, sizeof(*p));
-	struct store_change *stored = NULL;
+	struct store_change *stored = p ? change_parts_to_store(a, &parts) : NULL;
 
-	if (p) {
-		p->change = change;
-		p->credentials = credentials;
-		p->event = event;
-		stored = to_store(a, p);
-	}
 	if (!stored) {
-		credential_rollback(credentials);
-		vault_rollback(change);
+		change_parts_rollback(a, &parts);
 		free(p);
 		return NULL;
 	}
 	p->deferred.complete = complete;
 	p->agent = a;
+	p->parts = parts;
 	p->reply_fd = -1;
 	p->on_own = done;
 	submit(a, stored, p);
@@ -511,19 +385,19 @@ static struct pending *submit_own(struct agent *a, struct vault_change *change,
 int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, change, NULL, 0, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .tokens = change }, done) ? 0 : -ENOMEM;
 }
 
 int change_submit_own_credentials(struct agent *a, struct credential_change *change,
 				  void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, NULL, change, 0, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .credentials = change }, done) ? 0 : -ENOMEM;
 }
 
 int change_submit_minted(struct agent *a, struct vault_change *change, struct holder_entry *holder,
 			 uint64_t id, void (*done)(void *userdata, int r), void *userdata)
 {
-	struct pending *p = submit_own(a, change, NULL, 0, NULL);
+	struct pending *p = submit_own(a, (struct change_parts){ .tokens = change }, NULL);
 
 	if (!p) {
 		holder_unpin(a, holder);
@@ -538,7 +412,7 @@ int change_submit_minted(struct agent *a, struct vault_change *change, struct ho
 
 int change_submit_event(struct agent *a, enum event_kind kind, void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, NULL, NULL, kind, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .event = kind }, done) ? 0 : -ENOMEM;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */

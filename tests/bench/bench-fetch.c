@@ -103,7 +103,8 @@ int main(void)
 	if (make_exchange(fd, "by-unit", &x))
 		measure(fd, &x, "Fetch by unit, one at a time", 0.6);
 	else
-		report_skipped("Fetch by unit", "this process is in no unit");
+		report_skipped("Fetch by unit",
+			       "this process is in no unit of the manager that the agent goes by");
 	close(fd);
 	test_agent_done(&agent);
 	return EXIT_SUCCESS;
