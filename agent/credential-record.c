@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/policy/words.h"
 #include "protocol/base/parse.h"
 
 enum { FORMAT = 1, FIXED_LEN = 32 };
@@ -17,9 +16,20 @@ enum { FORMAT = 1, FIXED_LEN = 32 };
 /* Instants are below. */
 #define INSTANT_END (UINT64_C(1) << 58)
 
+static bool is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '.' || c == '_' || c == '-';
+}
+
 bool credential_name_is_valid(struct span name)
 {
-	return name.n > 0 && !memchr(name.p, '\0', name.n) && !word_check_credential(name);
+	if (name.n < 1 || name.n > CREDENTIAL_NAME_MAX || span_is(name, ".") || span_is(name, ".."))
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (!is_name_byte(name.p[i]))
+			return false;
+	return true;
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
