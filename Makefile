@@ -43,14 +43,14 @@ server := $(call is_server,$(protocol))
 shared := $(call sources,protocol/base/*.c) $(filter-out $(client) $(server),$(protocol))
 policy := $(call sources,agent/policy/*.c)
 agent := $(filter-out agent/main.c,$(call sources,agent/*.c)) $(policy)
-ctl := $(filter-out ctl/main.c,$(call sources,ctl/*.c))
+ctl := $(filter-out ctl/main.c ctl/helper-main.c,$(call sources,ctl/*.c))
 tests := $(call sources,tests/unit/test-*.c tests/agent/test-*.c tests/ctl/test-*.c)
 benches := $(call sources,tests/bench/bench-*.c)
 support := $(call sources,tests/support/*.c) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
 every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches)
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
-programs := $(if $(wildcard agent/main.c),$(B)/jetond) $(if $(wildcard ctl/main.c),$(B)/jetonctl)
+programs := $(if $(wildcard agent/main.c),$(B)/jetond) $(if $(wildcard ctl/main.c),$(B)/jetonctl $(B)/jeton-helper)
 libraries := $(if $(client),$(B)/libjeton.a $(B)/libjeton.so)
 test_programs := $(tests:%.c=$(B)/%)
 bench_programs := $(benches:%.c=$(B)/%)
@@ -123,7 +123,10 @@ link = $(call say,LD)mkdir -p $(@D) && $(CC) -pie $(ldflags) -o $@ $(filter %.o 
 $(B)/jetond: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
-$(B)/jetonctl: $(B)/ctl/main.o $(B)/libctl.a $(B)/libpolicy.a $(B)/libjeton.a $(B)/libshared.a
+tool_archives := $(foreach a,ctl policy jeton shared,$(B)/lib$(a).a)
+$(B)/jetonctl: $(B)/ctl/main.o $(tool_archives)
+	$(link) $(or $(inih_static),$(inih_libs))
+$(B)/jeton-helper: $(B)/ctl/helper-main.o $(tool_archives)
 	$(link) $(or $(inih_static),$(inih_libs))
 
 # One object with nothing of its inside to be seen, so that it clashes with no name of whoever links it.
