@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "ctl/ask.h"
@@ -190,6 +191,37 @@ static int let_inherit(const struct gifts *g)
 	return 0;
 }
 
+/* ---- becoming ---- */
+
+/*
+ * execvpe(), but it looks before it leaps: a call of execve() for each directory that has no such
+ * command costs twenty times what looking there does. Returns the errno.
+ */
+static int exec_by_name(char *argv[], char *environment[])
+{
+	const char *dir = getenv("PATH");
+	char path[PATH_MAX];
+	int error = ENOENT;
+	size_t n;
+
+	if (strchr(argv[0], '/') || !*argv[0]) {
+		execvpe(argv[0], argv, environment);
+		return errno;
+	}
+	for (dir = dir ? dir : "/bin:/usr/bin"; dir; dir = dir[n] ? dir + n + 1 : NULL) {
+		n = strcspn(dir, ":");
+		if (snprintf(path, sizeof(path), "%.*s%s/%s", (int)n, dir, n ? "" : ".",
+			     argv[0]) >= (int)sizeof(path))
+			continue;
+		if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+			execvpe(path, argv, environment);
+		/* That it is there and may not be run is what is told, if none is better. */
+		if (errno != ENOENT && errno != ENOTDIR)
+			error = errno;
+	}
+	return error;
+}
+
 int gifts_exec(struct gifts *g, bool inherit)
 {
 	char **argv = g->args->operands;
@@ -198,8 +230,7 @@ int gifts_exec(struct gifts *g, bool inherit)
 	if (inherit && let_inherit(g) < 0)
 		return fail(EXIT_CANNOT_RUN, "can't hand descriptors to %s", argv[0]);
 	output_undo();
-	execvpe(argv[0], argv, g->environment);
-	error = errno;
+	error = exec_by_name(argv, g->environment);
 	return fail(error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN, "can't run %.200s: %s",
 		    argv[0], strerror(error));
 }
