@@ -390,6 +390,7 @@ void agent_done(struct agent *a)
 	store_close(a->store);
 	rules_done(a);
 	names_free(a->names);
+	change_forget_waiting(a);
 	events_done(&a->events);
 	credentials_free(a->credentials);
 	denied_done(a);

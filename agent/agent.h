@@ -21,6 +21,7 @@
 struct connection;
 struct listener;
 struct deferred;
+struct pending;
 struct holders;
 struct watch;
 struct candidate;
@@ -105,6 +106,7 @@ struct agent {
 	uint64_t next_expiry_us; /* where expiry_timer stands */
 	sd_event_source *store_source, *names_source;
 	struct deferred *deferred_first, *deferred_last;
+	struct pending *waiting_calls; /* whose end is not known yet */
 	bool sweeping, keeping, forgetting; /* a change of upkeep.c is under way */
 
 	struct listener *listener, *credential_listener;

@@ -20,6 +20,7 @@ enum { DRAIN_MS = 10000 };
 
 struct pending {
 	struct deferred deferred;
+	struct pending *waiting_next, **waiting_at; /* of those that a connection waits with */
 	struct agent *agent;
 	struct connection *connection; /* NULL: gone */
 	bool oneway;
@@ -135,10 +136,21 @@ static void reply_fd_close(struct pending *p)
 
 static void pending_free(struct pending *p)
 {
+	if (p->waiting_at) {
+		*p->waiting_at = p->waiting_next;
+		if (p->waiting_next)
+			p->waiting_next->waiting_at = p->waiting_at;
+	}
 	reply_put(p);
 	reply_fd_close(p);
 	store_rows_free(p->rows);
 	free(p);
+}
+
+void change_forget_waiting(struct agent *a)
+{
+	while (a->waiting_calls)
+		pending_free(a->waiting_calls);
 }
 
 void pending_forget(struct pending *p)
@@ -218,6 +230,11 @@ static struct pending *pending_make(struct request *req)
 
 	if (!p)
 		return NULL;
+	p->waiting_next = req->agent->waiting_calls;
+	p->waiting_at = &req->agent->waiting_calls;
+	if (p->waiting_next)
+		p->waiting_next->waiting_at = &p->waiting_next;
+	req->agent->waiting_calls = p;
 	p->deferred.complete = complete;
 	p->reply_fd = -1;
 	p->agent = req->agent;

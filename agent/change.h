@@ -24,6 +24,11 @@ struct credential_change;
 /* Watches the store and the names. 0 or a negative errno. */
 int change_init(struct agent *a) MUST_USE;
 void change_done(struct agent *a);
+/*
+ * Frees what calls waited for and is not there yet (a look-up of names that hangs), once nothing can
+ * come any more: store and names are gone.
+ */
+void change_forget_waiting(struct agent *a);
 
 /* Waits for all changes that are under way; for the end of the agent. */
 void change_drain(struct agent *a);
