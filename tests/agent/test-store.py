@@ -6,7 +6,7 @@ import random
 import stat
 import threading
 
-from jeton import ALICE, Agent, Closed, Error, main, serial, test, wait_until
+from jeton import ALICE, Agent, Closed, Error, Exit, main, serial, test, wait_until
 
 POLICY = f"[Access]\nUser={ALICE}\nScope=a:read a:write\n"
 
@@ -110,18 +110,13 @@ def the_state_is_the_agents_alone_whatever_the_umask():
 
 
 @test
-def a_volatile_store_keeps_nothing_on_disk():
-    agent = started("Storage=volatile")
-    c = agent.connect()
-    answer = c.call("Issue", name="n")
-    assert c.call("Verify", token=answer["token"], scopes=["a:read"])
-    c.call("Revoke", id=answer["info"]["id"])
-    assert c.error("Verify", token=answer["token"]).name == "TokenRevoked"
-    assert c.list(state="revoked")
-    assert agent.files() == {} if os.path.exists(agent.state) else True
-    agent.restart()
-    c = agent.connect()
-    assert c.error("Verify", token=answer["token"]).name == "InvalidToken" and c.list() == []
+def a_volatile_store_that_is_not_there_yet_is_refused_by_name():
+    try:
+        started("Storage=volatile")
+    except Exit as end:
+        assert end.status == 1 and "Storage=volatile" in end.said, end
+    else:
+        raise AssertionError("it runs, and keeps its tokens on disk")
 
 
 # ---- kills ---------------------------------------------------------------------------------------
