@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/policy/words.h"
 #include "ctl/ask.h"
 #include "ctl/commands.h"
 #include "ctl/output.h"
@@ -23,11 +22,12 @@
 /* The operand is a credential's name, by its form. */
 static int check_name(const struct args *a)
 {
-	const char *wrong = word_check_credential(span_of(a->operands[0]));
-
-	if (!wrong)
+	if (is_credential_name(a->operands[0]))
 		return EXIT_DONE;
-	return fail(EXIT_USAGE, "'%.100s' %s", a->operands[0], wrong);
+	return fail(EXIT_USAGE,
+		    "'%.100s' is no credential's name: 1 to 64 of A-Z a-z 0-9 . _ -, and not . or "
+		    "..",
+		    a->operands[0]);
 }
 
 /* ---- put ---- */

@@ -4,7 +4,6 @@
  */
 #include <stdio.h>
 
-#include "agent/policy/words.h"
 #include "ctl/ask.h"
 #include "ctl/commands.h"
 #include "ctl/output.h"
@@ -67,10 +66,11 @@ static int explain(const struct args *a, const char *credential, const char *sco
 
 int cmd_policy_explain_fetch(const struct args *a)
 {
-	const char *wrong = word_check_credential(span_of(a->operands[0]));
-
-	if (wrong)
-		return fail(EXIT_USAGE, "'%.100s' %s", a->operands[0], wrong);
+	if (!is_credential_name(a->operands[0]))
+		return fail(EXIT_USAGE,
+			    "'%.100s' is no credential's name: 1 to 64 of A-Z a-z 0-9 . _ -, and "
+			    "not . or ..",
+			    a->operands[0]);
 	return explain(a, a->operands[0], NULL);
 }
 

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 
 #include "agent/policy/access.h"
-#include "agent/policy/words.h"
 #include "ctl/doctor.h"
+#include "ctl/options.h"
 #include "ctl/policy-disk.h"
 #include "protocol/base/cleanup.h"
 
@@ -140,16 +140,15 @@ static void judge(struct unit *u, const char *credential)
 
 static void look_at_one(struct unit *u, const char *credential)
 {
-	const char *wrong = word_check_credential(span_of(credential));
-
 	u->n++;
 	if (strchr(credential, '%'))
 		doctor_tell(u->doctor, FINDING_WARNING, "Unit",
 			    "LoadCredential=%s of %s has a specifier, which is not looked at here",
 			    credential, u->name);
-	else if (wrong)
-		doctor_tell(u->doctor, FINDING_WRONG, "Unit", "LoadCredential=%s of %s %s",
-			    credential, u->name, wrong);
+	else if (!is_credential_name(credential))
+		doctor_tell(u->doctor, FINDING_WRONG, "Unit",
+			    "LoadCredential=%s of %s is refused: that is no credential's name",
+			    credential, u->name);
 	else if (strlen(credential) + strlen(u->name) > NAMES_MAX)
 		doctor_tell(u->doctor, FINDING_WRONG, "Unit",
 			    "LoadCredential=%s of %s: the names are too long for systemd to ask: "

@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 
-#include "agent/policy/words.h"
 #include "ctl/ask.h"
 #include "ctl/helper.h"
 #include "ctl/output.h"
@@ -37,7 +36,7 @@ static bool name_of_server(const char *server, char dst[static NAME_SIZE])
 	for (size_t i = 0; i < n; i++)
 		dst[i] = p[i] == ':' ? '_' : p[i] >= 'A' && p[i] <= 'Z' ? (char)(p[i] + 32) : p[i];
 	dst[n] = 0;
-	return !word_check_credential(span_of(dst));
+	return is_credential_name(dst);
 }
 
 static int answer(const struct args *a, const char *server)

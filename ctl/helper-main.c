@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "agent/policy/near.h"
-#include "agent/policy/words.h"
 #include "ctl/helper.h"
 #include "ctl/output.h"
 #include "ctl/value.h"
@@ -96,7 +95,7 @@ static const struct helper *find_by_link(const char *path, const char **ret_cred
 
 		if (n == 0 || strncmp(name, h->link, n) != 0)
 			continue;
-		if (name[n] == '-' && !word_check_credential(span_of(name + n + 1)))
+		if (name[n] == '-' && is_credential_name(name + n + 1))
 			*ret_credential = name + n + 1;
 		if (!name[n] || *ret_credential)
 			return h;

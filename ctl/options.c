@@ -116,10 +116,15 @@ static int read_count(const struct args *a, const char *value, void *target)
 	return 0;
 }
 
+bool is_credential_name(const char *text)
+{
+	return *text && !word_check_credential(span_of(text));
+}
+
 static int read_credential(const struct args *a, const char *value, void *target)
 {
 	(void)a;
-	if (word_check_credential(span_of(value)))
+	if (!is_credential_name(value))
 		return -EINVAL;
 	*(const char **)target = value;
 	return 0;
@@ -147,7 +152,7 @@ static int read_pair(const struct args *a, const char *value, void *target)
 	if (!equals || list->n == PAIRS_MAX)
 		return -EINVAL;
 	pair = (struct pair){ { value, (size_t)(equals - value) }, equals + 1 };
-	if (!is_variable(pair.variable) || word_check_credential(span_of(pair.credential)))
+	if (!is_variable(pair.variable) || !is_credential_name(pair.credential))
 		return -EINVAL;
 	list->pairs[list->n++] = pair;
 	return 0;

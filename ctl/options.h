@@ -37,6 +37,9 @@ struct usage_error {
 	char text[512];
 };
 
+/* Whether a credential could have this name. */
+bool is_credential_name(const char *text);
+
 /* Nothing given. */
 void args_init(struct args *a, uint64_t now_us);
 
