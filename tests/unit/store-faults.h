@@ -19,7 +19,7 @@ enum fault_call { FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCATE, FAULT_RENAME, FAULT_U
 
 /* Set while no other thread is at work. */
 static struct {
-	bool armed;
+	atomic_bool armed;
 	enum fault_call call;
 	unsigned at;	       /* the how many-th of these calls, from 1 on */
 	bool forever;	       /* and all that follow */

@@ -143,7 +143,7 @@ START_TEST(a_first_start_that_fails_or_is_killed_anywhere_leaves_a_whole_key_or_
 	struct box b;
 	pid_t pid;
 
-	for (unsigned at = 1; struck; at++) {
+	for (unsigned at = 1; struck; at += 1) {
 		setup(&b);
 		pid = fork();
 		if (pid == 0) {

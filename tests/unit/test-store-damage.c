@@ -37,7 +37,8 @@ static bool is_worth_a_try(const struct bytes *f, size_t bit)
 
 	if (exhaustive < 0)
 		exhaustive = getenv("JETON_EXHAUSTIVE") != NULL;
-	return exhaustive || (f->p[bit / 8] != 0 && bit % 8 == bit / 8 % 8) || bit % 307 == 0;
+	return exhaustive || bit % (307 * box_thinning()) == 0 ||
+	       (f->p[bit / 8] != 0 && bit % 8 == bit / 8 % 8 && bit / 8 % box_thinning() == 0);
 }
 
 START_TEST(every_flipped_bit_of_a_store_is_noticed_or_does_no_harm)
@@ -66,8 +67,8 @@ START_TEST(every_flipped_bit_of_a_store_is_noticed_or_does_no_harm)
 		n_refused += r < 0;
 		n_harmless += r == 0;
 	}
-	ck_assert_uint_gt(n_refused, 1000);
-	ck_assert_uint_gt(n_harmless, 10);
+	ck_assert_uint_gt(n_refused, 1000 / box_thinning());
+	ck_assert_uint_gt(n_harmless, 10 / box_thinning());
 	image_done(&m);
 	box_done(&b);
 }
@@ -75,7 +76,7 @@ END_TEST
 
 START_TEST(every_flipped_bit_of_a_log_is_noticed_or_costs_the_last_commit_at_most)
 {
-	unsigned n_refused = 0, n_lost = 0, n_harmless = 0;
+	unsigned n_refused = 0, n_lost = 0;
 	struct rows before_last;
 	struct image m;
 	struct box b;
@@ -107,15 +108,12 @@ START_TEST(every_flipped_bit_of_a_log_is_noticed_or_costs_the_last_commit_at_mos
 		n_refused += r < 0;
 		if (r < 0)
 			continue;
-		n_harmless += rows_equal(&b.found, &b.expected);
 		n_lost += rows_equal(&b.found, &before_last);
 		UNIT_CHECK(rows_equal(&b.found, &b.expected) || rows_equal(&b.found, &before_last),
 			   "bit %zu: other rows", bit);
 	}
-	ck_assert_uint_gt(n_refused, 500);
-	ck_assert_uint_gt(n_lost, 100);
-	printf("log: %u refused, %u lost the last commit, %u harmless\n", n_refused, n_lost,
-	       n_harmless);
+	ck_assert_uint_gt(n_refused, 500 / box_thinning());
+	ck_assert_uint_gt(n_lost, 100 / box_thinning());
 	image_done(&m);
 	box_done(&b);
 }
@@ -127,7 +125,8 @@ START_TEST(a_store_cut_short_anywhere_is_refused)
 	struct box b;
 
 	stopped_box(&b, &m);
-	for (size_t n = 1, end = used(&m); n < end; n += n < 200 || end - n < 200 ? 1 : 97) {
+	for (size_t n = 1, end = used(&m); n < end;
+	     n += n < 200 || end - n < 200 ? 1 : 97 * box_thinning()) {
 		int r;
 
 		cut = m;

@@ -176,7 +176,7 @@ START_TEST(after_an_error_at_any_call_just_what_was_acknowledged_is_there)
 
 		start_box(&b, killed, &m);
 		expected = b.expected;
-		for (unsigned at = 1; struck; at += t->forever ? 2 : 1) {
+		for (unsigned at = 1; struck; at += (t->forever ? 2 : 1) * box_thinning()) {
 			box_put_back(&b, &m);
 			b.expected = expected;
 			box_must_open(&b);
@@ -197,7 +197,7 @@ START_TEST(an_agent_that_ends_while_nothing_can_be_written_leaves_what_was_ackno
 	struct box b;
 
 	for (enum fault_call call = FAULT_WRITE; call < FAULT_ANY; call++)
-		for (unsigned at = 1; at < 30; at += 4) {
+		for (unsigned at = 1; at < 30; at += 4 * box_thinning()) {
 			start_box(&b, false, &m);
 			box_must_open(&b);
 			fault_arm(call, at, true, EIO);
@@ -255,7 +255,7 @@ START_TEST(a_checkpoint_that_fails_costs_nothing)
 	box_wait(&b, 2999);
 	box_close(&b);
 	m = box_image(&b);
-	for (unsigned at = 1; at < 60; at += 1 + at / 3) {
+	for (unsigned at = 1; at < 60; at += (1 + at / 3) * box_thinning()) {
 		struct rows expected = b.expected;
 
 		box_must_open(&b);
@@ -357,9 +357,8 @@ START_TEST(a_kill_at_any_call_loses_nothing_that_was_acknowledged)
 		unsigned at = 1;
 
 		start_box(&b, killed, &m);
-		do
-			box_put_back(&b, &m);
-		while (try_kill(&b, arms[_i], at++));
+		for (box_put_back(&b, &m); try_kill(&b, arms[_i], at); box_put_back(&b, &m))
+			at += box_thinning();
 		ck_assert_uint_gt(at, N_STEPS * 3);
 		image_done(&m);
 		box_done(&b);
@@ -380,9 +379,9 @@ START_TEST(a_kill_while_a_new_file_is_made_loses_nothing_and_brings_back_nothing
 	unsigned at = 1;
 
 	start_box(&b, _i, &m);
-	do
-		box_put_back(&b, &m);
-	while (try_kill(&b, arm_failed_sync_then_kill, at++));
+	for (box_put_back(&b, &m); try_kill(&b, arm_failed_sync_then_kill, at);
+	     box_put_back(&b, &m))
+		at += box_thinning();
 	ck_assert_uint_gt(at, 20);
 	image_done(&m);
 	box_done(&b);
@@ -396,7 +395,7 @@ START_TEST(a_first_start_that_fails_or_is_killed_anywhere_is_no_obstacle)
 	bool struck = true;
 	struct box b;
 
-	for (unsigned at = 1; struck; at++) {
+	for (unsigned at = 1; struck; at += box_thinning()) {
 		pid_t pid;
 
 		box_init(&b);

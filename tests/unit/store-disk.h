@@ -1,0 +1,446 @@
+/*
+ * tests/unit/store-disk.h - a disk that remembers what was done to it, in order, and can say what a
+ * power cut at any moment might have left.
+ *
+ * Only what was synced is sure: of the rest any part may have reached the disk, in any order, down
+ * to sectors of 512 bytes. What a failed sync was about may be lost although a later one succeeds.
+ * Names are sure once the directory is synced; of those changed since, the first ones may have
+ * been, in order. The definitions here take the place of libc's for the whole program, SQLite
+ * included.
+ */
+#pragma once
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tests/unit/store-box.h"
+
+enum disk_op_kind {
+	DISK_WRITE,
+	DISK_TRUNCATE,
+	DISK_SYNC,
+	DISK_CREATE,
+	DISK_RENAME,
+	DISK_REMOVE,
+	DISK_SYNC_DIR
+};
+
+struct disk_op {
+	enum disk_op_kind kind;
+	bool failed; /* of a sync */
+	size_t file; /* of the first three, and created */
+	off_t at;    /* or the new length */
+	size_t n;
+	uint8_t *p;
+	char name[32], to[32];
+};
+
+enum { DISK_OPS = 20000, DISK_FILES = 64 };
+
+struct disk_file {
+	ino_t ino; /* 0: gone; the number may be another's by now */
+	struct bytes base;
+	char name[32]; /* at first; "" where it was made later */
+};
+
+static struct disk {
+	bool on;
+	char dir[64];
+	unsigned fail_sync_at; /* the how many-th sync of a file fails */
+	unsigned n_syncs;
+	pthread_mutex_t mutex;
+	size_t n_ops, n_files;
+	struct disk_op ops[DISK_OPS];
+	struct disk_file files[DISK_FILES];
+} disk = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+/*
+ * ---- remembering --------------------------------------------------------------------------------
+ */
+
+static struct disk_op *disk_note(enum disk_op_kind kind, size_t file)
+{
+	struct disk_op *op = &disk.ops[disk.n_ops++];
+
+	UNIT_CHECK(disk.n_ops < DISK_OPS, "too many operations");
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	op->file = file;
+	return op;
+}
+
+static void disk_name(char dst[static 32], const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	UNIT_CHECK(strlen(name) < 32, "a file %s", name);
+	strcpy(dst, name);
+}
+
+/* The file of this inode; one that was not seen before has just been made. */
+static size_t disk_file_of(const struct stat *st, const char *path)
+{
+	size_t i = 0;
+
+	while (i < disk.n_files && disk.files[i].ino != st->st_ino)
+		i++;
+	if (i < disk.n_files)
+		return i;
+	UNIT_CHECK(disk.n_files < DISK_FILES, "too many files");
+	disk.files[disk.n_files++] = (struct disk_file){ .ino = st->st_ino };
+	disk_name(disk_note(DISK_CREATE, i)->name, path);
+	return i;
+}
+
+static void disk_removed(const char *name)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", disk.dir, name);
+	if (stat(path, &st) < 0)
+		return;
+	for (size_t i = 0; i < disk.n_files; i++)
+		if (disk.files[i].ino == st.st_ino)
+			disk.files[i].ino = 0;
+}
+
+/* From now on. What is there now is on the disk. */
+static inline void disk_start(const struct box *b)
+{
+	disk.n_ops = disk.n_files = 0;
+	disk.n_syncs = disk.fail_sync_at = 0;
+	snprintf(disk.dir, sizeof(disk.dir), "%s", b->dir);
+	for (size_t i = 0; i < ARRAY_SIZE(box_files); i++) {
+		struct disk_file *f = &disk.files[disk.n_files];
+		char path[128];
+		struct stat st;
+
+		box_path(b, box_files[i], path);
+		if (stat(path, &st) < 0)
+			continue;
+		*f = (struct disk_file){ .ino = st.st_ino, .base = box_read(b, box_files[i]) };
+		disk_name(f->name, path);
+		disk.n_files++;
+	}
+	disk.on = true;
+}
+
+static inline void disk_stop(void)
+{
+	disk.on = false;
+}
+
+static inline void disk_done(void)
+{
+	for (size_t i = 0; i < disk.n_files; i++)
+		free(disk.files[i].base.p);
+	for (size_t i = 0; i < disk.n_ops; i++)
+		free(disk.ops[i].p);
+	disk.n_ops = disk.n_files = 0;
+}
+
+static inline size_t disk_now(void)
+{
+	size_t n;
+
+	pthread_mutex_lock(&disk.mutex);
+	n = disk.n_ops;
+	pthread_mutex_unlock(&disk.mutex);
+	return n;
+}
+
+/* Whether the descriptor is of the disk; its path, then. */
+static bool disk_has(int fd, struct stat *st, char path[static 128])
+{
+	char link[32];
+	ssize_t n;
+
+	if (!disk.on || fstat(fd, st) < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, 127);
+	path[n > 0 ? n : 0] = '\0';
+	return strncmp(path, disk.dir, strlen(disk.dir)) == 0;
+}
+
+static ssize_t disk_write(int fd, const void *buf, size_t n, off_t at)
+{
+	struct stat st;
+	char path[128];
+	ssize_t r;
+
+	pthread_mutex_lock(&disk.mutex);
+	r = syscall(SYS_pwrite64, fd, buf, n, at);
+	if (r > 0 && disk_has(fd, &st, path) && S_ISREG(st.st_mode)) {
+		size_t file = disk_file_of(&st, path);
+		struct disk_op *op = disk_note(DISK_WRITE, file);
+
+		op->at = at;
+		op->n = (size_t)r;
+		op->p = memcpy(malloc(op->n), buf, op->n);
+	}
+	pthread_mutex_unlock(&disk.mutex);
+	return r;
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t n, off_t at)
+{
+	return disk_write(fd, buf, n, at);
+}
+
+int ftruncate64(int fd, off_t n)
+{
+	struct stat st;
+	char path[128];
+	int r;
+
+	pthread_mutex_lock(&disk.mutex);
+	r = (int)syscall(SYS_ftruncate, fd, n);
+	if (r == 0 && disk_has(fd, &st, path)) {
+		size_t file = disk_file_of(&st, path);
+
+		disk_note(DISK_TRUNCATE, file)->at = n;
+	}
+	pthread_mutex_unlock(&disk.mutex);
+	return r;
+}
+
+static int disk_sync(int fd)
+{
+	struct stat st;
+	char path[128];
+	bool failed = false;
+
+	pthread_mutex_lock(&disk.mutex);
+	if (disk_has(fd, &st, path)) {
+		if (S_ISDIR(st.st_mode)) {
+			disk_note(DISK_SYNC_DIR, 0);
+		} else {
+			size_t file = disk_file_of(&st, path);
+
+			failed = ++disk.n_syncs == disk.fail_sync_at;
+			disk_note(DISK_SYNC, file)->failed = failed;
+		}
+	}
+	pthread_mutex_unlock(&disk.mutex);
+	errno = EIO;
+	return failed ? -1 : 0;
+}
+
+int fsync(int fd)
+{
+	return disk_sync(fd);
+}
+
+int fdatasync(int fd)
+{
+	return disk_sync(fd);
+}
+
+int renameat(int old_dir, const char *old, int new_dir, const char *new)
+{
+	int r;
+
+	pthread_mutex_lock(&disk.mutex);
+	if (disk.on)
+		disk_removed(new);
+	r = (int)syscall(SYS_renameat, old_dir, old, new_dir, new);
+	if (r == 0 && disk.on) {
+		struct disk_op *op = disk_note(DISK_RENAME, 0);
+
+		disk_name(op->name, old);
+		disk_name(op->to, new);
+	}
+	pthread_mutex_unlock(&disk.mutex);
+	return r;
+}
+
+static int disk_remove(long number, long a, long b, long c, const char *path)
+{
+	char name[32];
+	int r;
+
+	disk_name(name, path);
+	pthread_mutex_lock(&disk.mutex);
+	if (disk.on)
+		disk_removed(name);
+	r = (int)syscall(number, a, b, c);
+	if (r == 0 && disk.on)
+		disk_name(disk_note(DISK_REMOVE, 0)->name, name);
+	pthread_mutex_unlock(&disk.mutex);
+	return r;
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+	return disk_remove(SYS_unlinkat, dir, (long)name, flags, name);
+}
+
+int unlink(const char *name)
+{
+	return disk_remove(SYS_unlink, (long)name, 0, 0, name);
+}
+
+/* ---- what a power cut leaves ----------------------------------------------------------------- */
+
+/* Which of the operations that were not synced are on the disk. */
+enum disk_loss { LOSE_ALL, LOSE_NONE, LOSE_SOME, LOSE_SECTORS, LOSE_LAST, N_LOSSES };
+
+struct power_cut {
+	size_t at; /* operations before it were done */
+	enum disk_loss loss;
+	uint64_t random;
+	size_t kept; /* LOSE_LAST: those before this one */
+};
+
+/* Whether a sync before the cut has made this operation sure. */
+static bool disk_is_sure(const struct power_cut *cut, size_t i)
+{
+	for (size_t k = i + 1; k < cut->at; k++)
+		if (disk.ops[k].kind == DISK_SYNC && disk.ops[k].file == disk.ops[i].file)
+			return !disk.ops[k].failed;
+	return false;
+}
+
+static bool disk_keeps(struct power_cut *cut, size_t i)
+{
+	switch (cut->loss) {
+	case LOSE_ALL:
+	case N_LOSSES:
+		return false;
+	case LOSE_NONE:
+		return true;
+	case LOSE_SOME:
+	case LOSE_SECTORS:
+		return unit_random(&cut->random) % 2;
+	case LOSE_LAST:
+		return i < cut->kept;
+	}
+	return false;
+}
+
+static void disk_put(struct bytes *f, off_t at, const uint8_t *p, size_t n)
+{
+	size_t end = (size_t)at + n;
+
+	if (end > f->n) {
+		f->p = realloc(f->p, end + 1);
+		memset(f->p + f->n, 0, end - f->n);
+		f->n = end;
+	}
+	if (n > 0)
+		memcpy(f->p + at, p, n);
+}
+
+static void disk_apply_write(struct power_cut *cut, struct bytes *f, const struct disk_op *op,
+			     bool sure)
+{
+	if (sure || cut->loss != LOSE_SECTORS) {
+		disk_put(f, op->at, op->p, op->n);
+		return;
+	}
+	for (size_t done = 0, n; done < op->n; done += n) {
+		n = 512 - (size_t)(op->at + (off_t)done) % 512;
+		if (n > op->n - done)
+			n = op->n - done;
+		if (unit_random(&cut->random) % 2)
+			disk_put(f, op->at + (off_t)done, op->p + done, n);
+	}
+}
+
+static struct bytes disk_content(struct power_cut *cut, size_t file)
+{
+	const struct bytes *base = &disk.files[file].base;
+	struct bytes f = { malloc(base->n + 1), base->n };
+
+	if (base->n > 0)
+		memcpy(f.p, base->p, base->n);
+	for (size_t i = 0; i < cut->at; i++) {
+		const struct disk_op *op = &disk.ops[i];
+		bool sure;
+
+		if ((op->kind != DISK_WRITE && op->kind != DISK_TRUNCATE) || op->file != file)
+			continue;
+		sure = disk_is_sure(cut, i);
+		if (!sure && !disk_keeps(cut, i))
+			continue;
+		if (op->kind == DISK_WRITE)
+			disk_apply_write(cut, &f, op, sure);
+		else if ((size_t)op->at < f.n)
+			f.n = (size_t)op->at;
+		else
+			disk_put(&f, op->at, NULL, 0);
+	}
+	return f;
+}
+
+/* Names of the directory: which file each is, or none (DISK_FILES). */
+struct disk_names {
+	size_t of[ARRAY_SIZE(box_files)];
+};
+
+static size_t *disk_entry(struct disk_names *names, const char *name)
+{
+	size_t i = 0;
+
+	while (strcmp(box_files[i], name) != 0)
+		UNIT_CHECK(++i < ARRAY_SIZE(box_files), "a file %s", name);
+	return &names->of[i];
+}
+
+static void disk_apply_name(struct disk_names *names, const struct disk_op *op)
+{
+	if (op->kind == DISK_CREATE) {
+		*disk_entry(names, op->name) = op->file;
+	} else if (op->kind == DISK_REMOVE) {
+		*disk_entry(names, op->name) = DISK_FILES;
+	} else if (op->kind == DISK_RENAME) {
+		*disk_entry(names, op->to) = *disk_entry(names, op->name);
+		*disk_entry(names, op->name) = DISK_FILES;
+	}
+}
+
+static struct disk_names disk_names_at(struct power_cut *cut)
+{
+	struct disk_names names;
+	size_t n_sure = 0, n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names.of); i++)
+		names.of[i] = DISK_FILES;
+	for (size_t i = 0; i < disk.n_files; i++)
+		if (disk.files[i].name[0])
+			*disk_entry(&names, disk.files[i].name) = i;
+	for (size_t i = 0; i < cut->at; i++)
+		if (disk.ops[i].kind == DISK_SYNC_DIR)
+			n_sure = i;
+	n = cut->loss == LOSE_ALL ? n_sure : cut->at;
+	if (cut->loss >= LOSE_SOME)
+		n = n_sure + unit_random(&cut->random) % (cut->at - n_sure + 1);
+	for (size_t i = 0; i < n; i++)
+		disk_apply_name(&names, &disk.ops[i]);
+	return names;
+}
+
+/* Makes the box's directory what the power cut leaves of the disk. */
+static inline void disk_cut(const struct box *b, struct power_cut cut)
+{
+	struct disk_names names = disk_names_at(&cut);
+
+	cut.kept = cut.at > 0 ? unit_random(&cut.random) % cut.at : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(box_files); i++) {
+		struct bytes f = { NULL, 0 };
+
+		if (names.of[i] < DISK_FILES)
+			f = disk_content(&cut, names.of[i]);
+		box_write(b, box_files[i], f);
+		free(f.p);
+	}
+}
