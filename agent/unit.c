@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "protocol/base/fd.h"
 
@@ -227,33 +228,67 @@ static int confirm(int pidfd, pid_t pid, uint64_t cgroup, const char *path)
 	return pid_now != pid || now != cgroup || has_ended(pidfd) ? -ESRCH : 0;
 }
 
-int unit_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN])
+static bool parse_invocation(const char text[static 32], uint8_t ret[static INVOCATION_LEN])
 {
-	char full[sizeof(CGROUP_ROOT) + UNIT_PATH_MAX], text[33];
-	_cleanup_close_
-	int fd = -1;
-	struct stat st;
+	char digits[3] = "";
+	uint8_t id[INVOCATION_LEN];
 	unsigned byte;
 
-	snprintf(full, sizeof(full), CGROUP_ROOT "%s", path);
-	fd = open(full, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* Who owns the group can write this; only the manager's word counts. */
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_uid != 0 && st.st_uid != uid)
-		return -ENODATA;
-	if (fgetxattr(fd, "user.invocation_id", text, sizeof(text)) != 32 &&
-	    fgetxattr(fd, "trusted.invocation_id", text, sizeof(text)) != 32)
-		return -ENODATA;
-	text[32] = '\0';
 	for (unsigned i = 0; i < INVOCATION_LEN; i++) {
-		if (sscanf(text + 2 * (size_t)i, "%2x", &byte) != 1)
-			return -ENODATA;
-		ret[i] = (uint8_t)byte;
+		memcpy(digits, text + 2 * (size_t)i, 2);
+		if (strspn(digits, "0123456789abcdef") != 2 || sscanf(digits, "%2x", &byte) != 1)
+			return false;
+		id[i] = (uint8_t)byte;
 	}
-	return 0;
+	memcpy(ret, id, sizeof(id));
+	return true;
+}
+
+/* From the group itself: whoever owns it can write this, so it is the manager's word on root's alone. */
+static int invocation_of_group(const char *path, uint8_t ret[static INVOCATION_LEN])
+{
+	char full[sizeof(CGROUP_ROOT) + UNIT_PATH_MAX], text[33];
+	struct stat st;
+
+	snprintf(full, sizeof(full), CGROUP_ROOT "%s", path);
+	if (lstat(full, &st) < 0)
+		return -errno;
+	if (st.st_uid != 0 || !S_ISDIR(st.st_mode) ||
+	    lgetxattr(full, "user.invocation_id", text, sizeof(text)) != 32)
+		return -ENODATA;
+	return parse_invocation(text, ret) ? 0 : -ENODATA;
+}
+
+/*
+ * From where the manager tells it to the journal: also of groups that are not root's (Delegate= with
+ * User=, all of a user's manager), and of scopes.
+ */
+static int told_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN])
+{
+	char name[UNIT_NAME_MAX + 1], link[UNIT_NAME_MAX + 64], text[33];
+	size_t path_n;
+	int n;
+
+	if (!unit_from_cgroup(path, uid, name, &path_n))
+		return -ENODATA;
+	if (uid == (uid_t)-1)
+		n = snprintf(link, sizeof(link), "/run/systemd/units/invocation:%s", name);
+	else
+		n = snprintf(link, sizeof(link), "/run/user/%u/systemd/units/invocation:%s",
+			     (unsigned)uid, name);
+	if (n < 0 || (size_t)n >= sizeof(link))
+		return -ENODATA;
+	n = (int)readlink(link, text, sizeof(text));
+	if (n < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ? -ENODATA : -errno;
+	return n == 32 && parse_invocation(text, ret) ? 0 : -ENODATA;
+}
+
+int unit_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN])
+{
+	int r = invocation_of_group(path, ret);
+
+	return r == -ENODATA ? told_invocation(path, uid, ret) : r;
 }
 
 int unit_of_process(int pidfd, uid_t uid, struct unit *ret)

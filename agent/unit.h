@@ -48,7 +48,8 @@ int unit_of_process(int pidfd, uid_t uid, struct unit *ret) MUST_USE;
 bool unit_is_current(int pidfd, const struct unit *unit);
 
 /*
- * The invocation of the unit whose group is at path now. 0, -ENOENT (it is gone), -ENODATA (it has
- * none that can be trusted).
+ * The invocation of the unit whose group is at path now, by its manager's word; uid as for
+ * unit_from_cgroup(). Needs no descriptor. 0; -ENOENT: the group is gone; -ENODATA: it has none
+ * that can be trusted; any other errno: nothing is known.
  */
 int unit_invocation(const char *path, uid_t uid, uint8_t ret[static INVOCATION_LEN]) MUST_USE;
