@@ -12,14 +12,20 @@
 enum { REAP_AT_ONCE = 64 }; /* tokens ended in one change */
 static const uint64_t RETRY_US = 5 * USEC_PER_SEC;
 
+void holder_try_later(struct holders *h)
+{
+	(void)sd_event_source_set_time_relative(h->retry_timer, RETRY_US);
+	(void)sd_event_source_set_enabled(h->retry_timer, SD_EVENT_ONESHOT);
+}
+
 /*
- * Prepares the end of some of its tokens. Those that are gone already are taken off; *ret_left: how
- * many are left.
+ * Prepares the end of its tokens, until there are enough for one change. Those that are gone
+ * already are taken off.
  */
-static int prepare_ends(struct holder_entry *e, struct vault_change *change, size_t *ret_left)
+static int prepare_ends(struct holder_entry *e, struct vault_change *change, size_t *n_prepared)
 {
 	struct vault *v = e->agent->vault;
-	size_t n_prepared = 0, kept = 0;
+	size_t kept = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < e->n_ids; i++) {
@@ -28,16 +34,42 @@ static int prepare_ends(struct holder_entry *e, struct vault_change *change, siz
 		if (ref == REF_NONE)
 			continue;
 		e->ids[kept++] = e->ids[i];
-		if (r < 0 || n_prepared >= REAP_AT_ONCE || vault_is_busy(v, ref))
+		if (r < 0 || *n_prepared >= REAP_AT_ONCE || vault_is_busy(v, ref))
 			continue;
 		r = vault_prepare_end(change, ref, TOKEN_REVOKED, END_BINDING, agent_now(e->agent));
 		/* What is under way with it comes first; it is looked at again after that. */
 		if (r == -EBUSY)
 			r = 0;
-		n_prepared++;
+		++*n_prepared;
 	}
 	e->n_ids = kept;
-	*ret_left = kept;
+	return r;
+}
+
+/*
+ * The same of all that are dying, but for those that a call is about to bind to: it is answered
+ * first. Who has no token left is freed. *ret_waiting: some are left, for this change or another.
+ */
+static int prepare_dying(struct holders *h, struct vault_change *change, bool *ret_waiting)
+{
+	struct holder_entry **at = &h->dying, *e;
+	size_t n_prepared = 0;
+	int r = 0;
+
+	*ret_waiting = false;
+	while (r == 0 && n_prepared < REAP_AT_ONCE && (e = *at)) {
+		if (e->n_pins == 0)
+			r = prepare_ends(e, change, &n_prepared);
+		if (e->n_pins == 0 && e->n_ids == 0) {
+			*at = e->next;
+			holder_entry_free(e);
+			continue;
+		}
+		*ret_waiting |= e->n_pins == 0;
+		at = &e->next;
+	}
+	if (!*at)
+		h->dying_end = at;
 	return r;
 }
 
@@ -48,20 +80,10 @@ static void on_reaped(struct agent *a, int r)
 	if (!h)
 		return;
 	h->reaping = false;
-	if (r == 0) {
+	if (r == 0)
 		holder_reap(a);
-		return;
-	}
-	(void)sd_event_source_set_time_relative(h->retry_timer, RETRY_US);
-	(void)sd_event_source_set_enabled(h->retry_timer, SD_EVENT_ONESHOT);
-}
-
-void holder_free_first_dying(struct holders *h)
-{
-	struct holder_entry *e = h->dying;
-
-	h->dying = e->next;
-	holder_entry_free(e);
+	else
+		holder_try_later(h);
 }
 
 /*
@@ -72,34 +94,29 @@ void holder_reap(struct agent *a)
 {
 	struct holders *h = a->holders;
 	struct vault_change *change;
-	size_t left = 0;
+	bool waiting = false;
 	int r;
 
-	while (h->dying && !h->reaping) {
-		/* A call that is about to bind to it is answered first. */
-		if (h->dying->n_pins > 0)
-			return;
-		change = vault_change_new(a->vault);
-		r = change ? prepare_ends(h->dying, change, &left) : -ENOMEM;
-		if (r == 0 && left == 0) {
-			vault_rollback(change);
-			holder_free_first_dying(h);
-			continue;
-		}
-		h->reaping = true;
-		if (r < 0) {
-			vault_rollback(change);
-			on_reaped(a, r);
-		} else if (change_submit_own(a, change, on_reaped) < 0) {
-			on_reaped(a, -ENOMEM);
-		}
+	if (!h->dying || h->reaping)
+		return;
+	change = vault_change_new(a->vault);
+	r = change ? prepare_dying(h, change, &waiting) : -ENOMEM;
+	if (r < 0 || !waiting) {
+		vault_rollback(change);
+		if (r < 0)
+			holder_try_later(h);
+		return;
 	}
+	h->reaping = true;
+	if (change_submit_own(a, change, on_reaped) < 0)
+		on_reaped(a, -ENOMEM);
 }
 
 int holder_on_retry(sd_event_source *source, uint64_t at_us, void *userdata)
 {
 	(void)source;
 	(void)at_us;
+	holder_look_again(userdata);
 	holder_reap(userdata);
 	return 0;
 }
@@ -107,19 +124,13 @@ int holder_on_retry(sd_event_source *source, uint64_t at_us, void *userdata)
 void holder_die(struct holder_entry *e)
 {
 	struct holders *h = e->agent->holders;
-	struct holder_entry **last = &h->dying;
 
 	if (e->dying)
 		return;
 	e->dying = true;
 	holder_stop_watching(e);
 	holder_entry_take_out(h, e);
-	while (*last)
-		last = &(*last)->next;
-	*last = e;
+	*h->dying_end = e;
+	h->dying_end = &e->next;
 	holder_reap(e->agent);
 }
-
-/*
- * ---- watching ----------------------------------------------------------------------------------
- */

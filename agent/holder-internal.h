@@ -22,6 +22,7 @@ struct holder_entry {
 	size_t n_ids, n_room;
 	unsigned n_pins;
 	bool dying;
+	bool unsure; /* it could not be watched or looked at; that is tried again */
 };
 
 struct holders {
@@ -31,7 +32,7 @@ struct holders {
 	sd_event_source *inotify_source;
 	sd_event_source *retry_timer;
 	struct holder_entry *slots[SLOTS];
-	struct holder_entry *dying;
+	struct holder_entry *dying, **dying_end;
 	bool reaping;
 };
 
@@ -59,13 +60,20 @@ void holder_forget_ended(struct holder_entry *e);
 int holder_watch_process(struct holder_entry *e, int *pidfd) MUST_USE; /* takes the pidfd over */
 int holder_watch_unit(struct holder_entry *e) MUST_USE;
 void holder_stop_watching(struct holder_entry *e);
-bool holder_unit_lives(const struct holder_entry *e); /* still in that run */
+/* A holder of which there is no more than what was remembered. */
+int holder_watch_remembered(struct holder_entry *e) MUST_USE;
+/*
+ * What a look at a holder came to: -ESRCH is its end; another errno is trouble of the agent's own,
+ * which ends nothing: it is looked at again.
+ */
+void holder_note_look(struct holder_entry *e, int r);
+void holder_look_again(struct agent *a);
 int holder_on_unit_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
 /* holder-end.c: moves a holder from the living to the dying, and ends what it held. */
 void holder_die(struct holder_entry *e);
 void holder_reap(struct agent *a);
-void holder_free_first_dying(struct holders *h);
+void holder_try_later(struct holders *h); /* what could not be done now */
 int holder_on_retry(sd_event_source *source, uint64_t at_us, void *userdata);
 
 /*
@@ -74,3 +82,6 @@ int holder_on_retry(sd_event_source *source, uint64_t at_us, void *userdata);
  */
 int holder_inode_of(int pidfd, uint64_t *ret) MUST_USE;
 bool holder_has_ended(int pidfd);
+
+/* Whether some are left for other things, where this one is the newest. */
+bool holder_has_descriptors(int newest);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
 
 #include "protocol/base/fd.h"
 
@@ -45,45 +44,20 @@ static bool read_boot(uint8_t ret_boot[static 16])
 	return given && parse_uuid(given, ret_boot);
 }
 
-/*
- * The entry of a holder that a loaded token names: of one that lives, or of one that is to die at
- * once.
- */
-static struct holder_entry *entry_of_loaded(struct agent *a, const struct token_facts *facts,
-					    bool *ret_lives)
-{
-	_cleanup_close_ int pidfd = -1;
-	struct holder_entry *e = holder_entry_new(a, facts->binding, &facts->holder);
-	uint64_t inode;
-
-	*ret_lives = false;
-	if (!e)
-		return NULL;
-	if (e->binding == BINDING_UNIT) {
-		*ret_lives = holder_watch_unit(e) == 0;
-	} else if (a->holders->has_boot && memcmp(e->holder.boot, a->holders->boot, 16) == 0) {
-		pidfd = (int)syscall(SYS_pidfd_open, e->holder.pid, 0);
-		*ret_lives = pidfd >= 0 && holder_inode_of(pidfd, &inode) == 0 &&
-			     inode == e->holder.pidfd_inode && !holder_has_ended(pidfd) &&
-			     holder_watch_process(e, &pidfd) == 0;
-	}
-	return e;
-}
-
 static int take_loaded(struct agent *a, const struct token_facts *facts)
 {
 	struct holder_entry *e = holder_entry_find(a->holders, facts->binding, &facts->holder);
-	bool lives = true;
+	int r = 0;
 
 	if (!e) {
-		e = entry_of_loaded(a, facts, &lives);
+		e = holder_entry_new(a, facts->binding, &facts->holder);
 		if (!e)
 			return -ENOMEM;
 		holder_entry_put_in(a->holders, e);
+		r = holder_watch_remembered(e);
 	}
 	holder_bind(a, e, facts->id);
-	if (!lives)
-		holder_die(e);
+	holder_note_look(e, r);
 	return 0;
 }
 
@@ -113,6 +87,7 @@ int holders_start(struct agent *a)
 	if (!h)
 		return -ENOMEM;
 	a->holders = h;
+	h->dying_end = &h->dying;
 	h->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (h->inotify < 0)
 		return -errno;
@@ -142,8 +117,10 @@ void holders_done(struct agent *a)
 			h->slots[i] = e->next;
 			holder_entry_free(e);
 		}
-	while (h->dying)
-		holder_free_first_dying(h);
+	while ((e = h->dying)) {
+		h->dying = e->next;
+		holder_entry_free(e);
+	}
 	sd_event_source_unref(h->inotify_source);
 	sd_event_source_unref(h->retry_timer);
 	if (h->inotify >= 0)

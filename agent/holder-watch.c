@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 
 static bool has_watch(const struct holder_entry *e, int watch)
 {
@@ -60,13 +61,15 @@ int holder_watch_process(struct holder_entry *e, int *pidfd)
 	return r < 0 ? r : 0;
 }
 
-/* Whether the unit still is in that run. */
-bool holder_unit_lives(const struct holder_entry *e)
+/* 0: the unit still is in that run; -ESRCH: it is not; any other errno: that can't be told now. */
+static int look_at_unit(const struct holder_entry *e)
 {
 	uint8_t now[INVOCATION_LEN];
+	int r = unit_invocation(e->path, agent_manager_uid(e->agent), now);
 
-	return unit_invocation(e->path, agent_manager_uid(e->agent), now) == 0 &&
-	       memcmp(now, e->holder.invocation, sizeof(now)) == 0;
+	if (r == 0)
+		return memcmp(now, e->holder.invocation, sizeof(now)) == 0 ? 0 : -ESRCH;
+	return r == -ENOENT || r == -ENODATA ? -ESRCH : r;
 }
 
 /* One watch; those that share a file share it. */
@@ -97,7 +100,63 @@ int holder_watch_unit(struct holder_entry *e)
 		r = add_watch(e, WATCH_ABOVE, path, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR);
 	if (r < 0)
 		return r;
-	return holder_unit_lives(e) ? 0 : -ESRCH;
+	return look_at_unit(e);
+}
+
+static int watch_remembered_process(struct holder_entry *e)
+{
+	const struct holders *h = e->agent->holders;
+	_cleanup_close_ int pidfd = -1;
+	uint64_t inode;
+	int r;
+
+	if (!h->has_boot || memcmp(e->holder.boot, h->boot, sizeof(h->boot)) != 0)
+		return -ESRCH;
+	pidfd = (int)syscall(SYS_pidfd_open, e->holder.pid, 0);
+	if (pidfd < 0)
+		return errno == EINVAL ? -ESRCH : -errno;
+	if (!holder_has_descriptors(pidfd))
+		return -EMFILE;
+	r = holder_inode_of(pidfd, &inode);
+	if (r < 0)
+		return r == -EOPNOTSUPP ? -ESRCH : r;
+	if (inode != e->holder.pidfd_inode || holder_has_ended(pidfd))
+		return -ESRCH;
+	return holder_watch_process(e, &pidfd);
+}
+
+int holder_watch_remembered(struct holder_entry *e)
+{
+	return e->binding == BINDING_UNIT ? holder_watch_unit(e) : watch_remembered_process(e);
+}
+
+void holder_note_look(struct holder_entry *e, int r)
+{
+	if (r == -ESRCH) {
+		holder_die(e);
+	} else if (r < 0) {
+		log_limited(&e->agent->limit_fds, agent_monotonic(e->agent),
+			    "whether a holder of bound tokens still lives can't be told now: %s",
+			    strerror(-r));
+		e->unsure = true;
+		holder_try_later(e->agent->holders);
+	}
+}
+
+void holder_look_again(struct agent *a)
+{
+	struct holder_entry *e, *next;
+	int r;
+
+	for (size_t i = 0; i < SLOTS; i++)
+		for (e = a->holders->slots[i]; e; e = next) {
+			next = e->next;
+			if (!e->unsure)
+				continue;
+			r = holder_watch_remembered(e);
+			e->unsure = r < 0;
+			holder_note_look(e, r);
+		}
 }
 
 static void forget_watch(struct holder_entry *e, int watch)
@@ -128,8 +187,7 @@ static void look_at_watch(struct holders *h, const struct inotify_event *event)
 				continue;
 			if (event->mask & IN_IGNORED)
 				forget_watch(e, event->wd);
-			if (!holder_unit_lives(e))
-				holder_die(e);
+			holder_note_look(e, look_at_unit(e));
 		}
 }
 
@@ -140,8 +198,8 @@ static void look_at_all(struct agent *a)
 	for (size_t i = 0; i < SLOTS; i++)
 		for (e = a->holders->slots[i]; e; e = next) {
 			next = e->next;
-			if (e->binding == BINDING_UNIT && !holder_unit_lives(e))
-				holder_die(e);
+			if (e->binding == BINDING_UNIT)
+				holder_note_look(e, look_at_unit(e));
 		}
 }
 
@@ -165,7 +223,3 @@ int holder_on_unit_event(sd_event_source *source, int fd, uint32_t events, void 
 	}
 	return 0;
 }
-
-/*
- * ---- who it is ---------------------------------------------------------------------------------
- */

@@ -96,12 +96,6 @@ void holder_entry_put_in(struct holders *h, struct holder_entry *e)
 	*slot = e;
 }
 
-/*
- * ---- the end of a holder -----------------------------------------------------------------------
- */
-
-void holder_reap(struct agent *a);
-
 /* ---- who it is ------------------------------------------------------------------------------- */
 
 /*
@@ -181,8 +175,7 @@ bool holder_is_at(struct agent *a, int fd, enum token_binding binding, const str
 
 /* ---- holding --------------------------------------------------------------------------------- */
 
-/* Few descriptors are left: those of processes that hold no token any more are given back. */
-static bool has_descriptors(int newest)
+bool holder_has_descriptors(int newest)
 {
 	int limit = (int)sysconf(_SC_OPEN_MAX);
 
@@ -208,7 +201,7 @@ static int hold_process(struct agent *a, int fd, struct holder *ret,
 		return r == -EMFILE || r == -ENFILE ? -EMFILE : -EOPNOTSUPP;
 	*ret_entry = holder_entry_find(a->holders, BINDING_PROCESS, &holder);
 	if (!*ret_entry) {
-		if (!has_descriptors(pidfd))
+		if (!holder_has_descriptors(pidfd))
 			return -EMFILE;
 		e = holder_entry_new(a, BINDING_PROCESS, &holder);
 		if (!e || holder_watch_process(e, &pidfd) < 0)
