@@ -1,59 +1,72 @@
-/* agent/passed.c - see passed.h. Closing is the closer's: it may take as long as a stranger likes. */
+/*
+ * agent/passed.c - see passed.h. Closing is the closer's: it may take as long as a stranger likes.
+ * Few are kept, or a handful of clients with half a message each would have all that there are.
+ */
 #include "agent/passed.h"
 
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 
 #include "agent/closer.h"
+#include "protocol/base/cleanup.h"
 
-static void keep(struct passed *p, const int *fds, size_t n)
+static void keep(struct passed_batch *b, const int *fds, size_t n)
 {
-	size_t kept = 0;
-	int *larger = NULL;
+	size_t kept = n < PASSED_KEPT - b->n ? n : PASSED_KEPT - b->n;
 
-	if (p->n < PASSED_MAX)
-		larger = reallocarray(p->fds, PASSED_MAX, sizeof(*larger));
-	if (larger) {
-		p->fds = larger;
-		kept = n < PASSED_MAX - p->n ? n : PASSED_MAX - p->n;
-		memcpy(p->fds + p->n, fds, kept * sizeof(*fds));
-		p->n += (unsigned)kept;
-	}
-	closer_close(fds + kept, n - kept);
+	memcpy(b->fds + b->n, fds, kept * sizeof(*fds));
+	b->n += (unsigned)kept;
+	if (n > kept)
+		closer_close(fds + kept, n - kept);
+}
+
+/* Where what starts at p->received ends, with the NUL at nul; 0: there is none. */
+static uint64_t end_at(const struct passed *p, struct span bytes, const char *nul)
+{
+	return nul ? p->received + (uint64_t)(nul - bytes.p) + 1 : 0;
+}
+
+/* The batch for descriptors of the message that ends at owner_end. */
+static struct passed_batch *batch_for(struct passed *p, uint64_t owner_end)
+{
+	struct passed_batch *b = p->batches;
+
+	if (b->n > 0 && b->owner_end != owner_end)
+		b++;
+	assert(b->n == 0 || b->owner_end == owner_end);
+	b->owner_end = owner_end;
+	return b;
 }
 
 void passed_receive(struct passed *p, struct msghdr *message, struct span bytes)
 {
-	const char *nul = bytes.n ? memrchr(bytes.p, '\0', bytes.n) : NULL;
-	unsigned before = p->n;
+	const char *first = bytes.n ? memchr(bytes.p, '\0', bytes.n) : NULL;
+	const char *last = bytes.n ? memrchr(bytes.p, '\0', bytes.n) : NULL;
 
+	/* Those of half a message belong to it, whatever else came with the rest of it. */
+	if (p->batches[0].n > 0 && p->batches[0].owner_end == 0)
+		p->batches[0].owner_end = end_at(p, bytes, first);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			keep(p, (const int *)(const void *)CMSG_DATA(c),
+			keep(batch_for(p, end_at(p, bytes, last)),
+			     (const int *)(const void *)CMSG_DATA(c),
 			     (c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	if (p->n > before)
-		p->owner_end = nul ? p->received + (uint64_t)(nul - bytes.p) + 1 : 0;
 	p->received += bytes.n;
 }
 
-static uint64_t end_of(const struct passed *p, struct span message)
+const int *passed_for_message(const struct passed *p, struct span message, unsigned *ret_n)
 {
-	return p->given + message.n + 1;
+	const struct passed_batch *b = p->batches;
+
+	*ret_n = b->n > 0 && b->owner_end == p->given + message.n + 1 ? b->n : 0;
+	return b->fds;
 }
 
-const int *passed_for_message(struct passed *p, struct span message, unsigned *ret_n)
+static void drop_first(struct passed *p)
 {
-	*ret_n = p->n && (p->owner_end == 0 || p->owner_end == end_of(p, message)) ? p->n : 0;
-	return p->fds;
-}
-
-static void drop(struct passed *p)
-{
-	closer_close(p->fds, p->n);
-	free(p->fds);
-	p->fds = NULL;
-	p->n = 0;
-	p->owner_end = 0;
+	closer_close(p->batches[0].fds, p->batches[0].n);
+	p->batches[0] = p->batches[1];
+	p->batches[1] = (struct passed_batch){ 0 };
 }
 
 void passed_end_message(struct passed *p, struct span message)
@@ -62,12 +75,13 @@ void passed_end_message(struct passed *p, struct span message)
 
 	(void)passed_for_message(p, message, &n);
 	if (n)
-		drop(p);
+		drop_first(p);
 	p->given += message.n + 1;
 }
 
 void passed_done(struct passed *p)
 {
-	if (p->n)
-		drop(p);
+	for (size_t i = 0; i < ARRAY_SIZE(p->batches); i++)
+		if (p->batches[0].n > 0)
+			drop_first(p);
 }
