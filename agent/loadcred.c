@@ -62,32 +62,56 @@ static void loadcred_free(struct loadcred *l)
  * ---------------------------------------------------------------------------------
  */
 
-static bool is_hex(char c)
+/* Systemd makes its number of 64 random bits. */
+static size_t n_digits(struct span s)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+	size_t n = 0;
+
+	while (n < s.n && n < 16 && memchr("0123456789abcdef", s.p[n], 16))
+		n++;
+	return n;
+}
+
+/* A name that ends at a slash or with the address: neither a unit's nor a credential's has one. */
+static bool take_name(struct span *rest, struct span *ret)
+{
+	const char *slash = memchr(rest->p, '/', rest->n);
+	size_t n = slash ? (size_t)(slash - rest->p) : rest->n;
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)rest->p[i] <= ' ' || rest->p[i] == 0x7f)
+			return false;
+	*ret = (struct span){ rest->p, n };
+	rest->p += n;
+	rest->n -= n;
+	return n > 0;
+}
+
+static bool take_text(struct span *rest, struct span text)
+{
+	if (rest->n < text.n || memcmp(rest->p, text.p, text.n) != 0)
+		return false;
+	rest->p += text.n;
+	rest->n -= text.n;
+	return true;
 }
 
 bool loadcred_parse(const char *address, size_t n, struct span *ret_unit,
 		    struct span *ret_credential)
 {
-	static const char middle[] = "/unit/";
-	const char *p = address, *end = address + n, *slash;
+	struct span rest = { address, n }, unit, credential;
+	size_t digits;
 
-	if (n == 0 || *p++ != '\0')
+	if (!take_text(&rest, (struct span){ "", 1 }))
 		return false;
-	while (p < end && is_hex(*p))
-		p++;
-	if (p == address + 1 || (size_t)(end - p) <= strlen(middle) ||
-	    memcmp(p, middle, strlen(middle)) != 0)
+	digits = n_digits(rest);
+	rest.p += digits;
+	rest.n -= digits;
+	if (digits == 0 || !take_text(&rest, SPAN("/unit/")) || !take_name(&rest, &unit) ||
+	    !take_text(&rest, SPAN("/")) || !take_name(&rest, &credential) || rest.n > 0)
 		return false;
-	p += strlen(middle);
-	/* A unit's name has no slash, and neither has a credential's. */
-	slash = memchr(p, '/', (size_t)(end - p));
-	if (!slash || slash == p || slash + 1 == end ||
-	    memchr(slash + 1, '/', (size_t)(end - slash - 1)))
-		return false;
-	*ret_unit = (struct span){ p, (size_t)(slash - p) };
-	*ret_credential = (struct span){ slash + 1, (size_t)(end - slash - 1) };
+	*ret_unit = unit;
+	*ret_credential = credential;
 	return true;
 }
 
