@@ -235,7 +235,7 @@ class FakeAgent:
             AGENT.check(parameters, AGENT.methods[method][0], method)
         self.calls.append((method, parameters))
         try:
-            reply = self.answers.get(method, getattr(self, method))(parameters)
+            reply = (self.answers.get(method) or getattr(self, method))(parameters)
         except Error as e:
             return self._encode(error=e.name, parameters=e.parameters)
         except Bytes as e:
