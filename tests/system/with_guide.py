@@ -85,6 +85,18 @@ def the_guides_script_and_cron_job_run_unchanged():
 
 
 @test
+def the_guides_helpers_give_the_key_to_tools():
+    box = begin()
+    curl, git = of_form("git, docker, aws, kubectl, curl", "sh")[0].strip().splitlines()
+    # The address is nobody's: what curl would read is looked at.
+    assert box.sh(curl.replace("curl --config - https://api.example.com/", "cat"), user="alex").strip() == \
+        f'header = "Authorization: Bearer {KEY}"'
+    filled = box.sh(f"export HOME=/home/alex; {git}; printf 'protocol=https\\nhost=git.example.com\\n\\n' | "
+                    "git credential fill", user="alex")
+    assert f"username=alex\npassword={KEY}" in filled, filled
+
+
+@test
 def the_guides_service_loads_its_key():
     box = begin()
     service, other = of_form("A systemd service", "ini")
