@@ -96,7 +96,8 @@ static void remark_token(const struct args *a, const struct jeton_token *t)
 {
 	char when[FACTS_WHEN_MAX];
 
-	remark(a, "Token %s, named %s, ends %s.", t->id, t->name, facts_when(t->expires_us, when));
+	remark(a, "Token %s, named %s, ends %s.", t->id, t->name,
+	       facts_when_made(t->expires_us, when));
 	remark(a, "Its value is shown this once, and kept nowhere.");
 	if (!t->scopes)
 		remark(a,
@@ -186,7 +187,7 @@ static void remark_previous(const struct args *a, const struct jeton_token *prev
 
 	if (previous->state == JETON_STATE_ACTIVE)
 		remark(a, "The old one, %s, is good until it ends %s.", previous->id,
-		       facts_when(previous->expires_us, when));
+		       facts_when_made(previous->expires_us, when));
 	else
 		remark(a, "The old one, %s, is good no more.", previous->id);
 }

@@ -19,14 +19,25 @@ enum style facts_style(const struct jeton_token *t)
 	return t->state < ARRAY_SIZE(styles) ? styles[t->state] : STYLE_WARN;
 }
 
-const char *facts_when(int64_t at_us, char dst[static FACTS_WHEN_MAX])
+static const char *when(int64_t at_us, uint64_t now_us, char dst[static FACTS_WHEN_MAX])
 {
 	char relative[48], local[64];
 
 	snprintf(dst, FACTS_WHEN_MAX, "%s (%s)",
-		 time_format_relative((uint64_t)at_us, time_now_us(), relative, sizeof(relative)),
+		 time_format_relative((uint64_t)at_us, now_us, relative, sizeof(relative)),
 		 time_format_local((uint64_t)at_us, local, sizeof(local)));
 	return dst;
+}
+
+const char *facts_when(int64_t at_us, char dst[static FACTS_WHEN_MAX])
+{
+	return when(at_us, time_now_us(), dst);
+}
+
+const char *facts_when_made(int64_t at_us, char dst[static FACTS_WHEN_MAX])
+{
+	/* What was made a moment ago for 30 days ends in 30 days, not in 29 and most of another. */
+	return when(at_us, time_now_us() - 5 * USEC_PER_SEC, dst);
 }
 
 char *facts_scopes(const char *const scopes[])
