@@ -1,6 +1,7 @@
 /*
  * ctl/policy-disk.c - by the times of change that the kernel keeps, of the files and of their
- * directories (for those that came or went): these can't be set back.
+ * directories (for those that came or went): these can't be set back. They are as coarse as the
+ * kernel's clock tick, so that a change within some milliseconds after the reading is not seen.
  */
 #include "ctl/policy-disk.h"
 
