@@ -12,6 +12,7 @@ struct candidate {
 	struct candidate *next; /* agent->candidates */
 	struct agent *agent;
 	struct policy *policy;
+	uint64_t read_us; /* from its files */
 	void (*done)(void *userdata);
 	void *userdata;
 };
@@ -49,7 +50,7 @@ static void resolve_admin_group(struct agent *a)
 			   names_group_id(a->names, a->settings.admin_group, &a->admin_gid) == 1;
 }
 
-static void put_in_force(struct agent *a, struct policy *policy)
+static void put_in_force(struct agent *a, struct policy *policy, uint64_t read_us)
 {
 	policy_each_name(policy, resolve_name, a);
 	policy_each_name(policy, warn_of_missing, a);
@@ -57,7 +58,7 @@ static void put_in_force(struct agent *a, struct policy *policy)
 	policy_unref(a->policy);
 	a->policy = policy;
 	a->access_generation++;
-	a->policies_loaded_us = agent_now(a);
+	a->policies_loaded_us = read_us;
 }
 
 static void leave(struct candidate *c)
@@ -74,7 +75,7 @@ static void complete(struct deferred *d)
 	struct candidate *c = (struct candidate *)d;
 
 	leave(c);
-	put_in_force(c->agent, c->policy);
+	put_in_force(c->agent, c->policy, c->read_us);
 	if (c->done) {
 		c->agent->refusing = false;
 		watch_reloaded(c->agent);
@@ -114,9 +115,13 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 		.deferred.complete = complete,
 		.agent = a,
 		.policy = policy,
+		.read_us = agent_now(a),
 		.done = done,
 		.userdata = userdata,
 	};
+	/* Those of the start are told of before their names are looked up. */
+	if (!a->policy)
+		a->policies_loaded_us = c->read_us;
 	rules_refresh_names(a);
 	if (a->settings.admin_group[0])
 		names_ask_group(a->names, a->settings.admin_group);

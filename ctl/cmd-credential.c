@@ -74,7 +74,7 @@ static int say_put_failed(const struct args *a, struct jeton *jeton, int r)
 
 	if (r == JETON_ERROR_NO_SUCH_CREDENTIAL)
 		return fail(EXIT_DENIED,
-			    "no policy in force defines %s: write a section [Credential %s], and "
+			    "no policy in force defines '%s': write a section [Credential %s], and "
 			    "jetonctl reload",
 			    a->operands[0], a->operands[0]);
 	if (r == JETON_ERROR_INVALID_PARAMETER && parameter && !strcmp(parameter, "credential"))

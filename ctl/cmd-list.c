@@ -44,7 +44,7 @@ int cmd_list(const struct args *a)
 		return EXIT_DONE;
 	}
 	if (selection.n == 0) {
-		remark(a, "There is no such token.");
+		remark(a, "There is no token to list.");
 		return EXIT_DONE;
 	}
 	return token_table_print(a, &selection, stdout);
