@@ -105,8 +105,7 @@ static int take_key(const char *path, int fd, off_t size, uint8_t *key, struct s
 static int read_credential(uint8_t *key, struct store_error *e)
 {
 	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 	struct stat st;
 	int r;
@@ -149,8 +148,7 @@ static int judge_key_file(const char *path, const struct stat *st, struct store_
 /* Returns 1, or 0 where there is none. */
 static int read_key_file(const struct state_dir *d, uint8_t *key, struct store_error *e)
 {
-	_cleanup_close_
-	int fd = state_dir_open_file(d, KEY_FILE, O_RDONLY);
+	_cleanup_close_ int fd = state_dir_open_file(d, KEY_FILE, O_RDONLY);
 	char path[PATH_MAX + sizeof("/" KEY_FILE)];
 	struct stat st;
 	int r;
@@ -175,8 +173,7 @@ static int read_key_file(const struct state_dir *d, uint8_t *key, struct store_e
 
 static int write_new(const struct state_dir *d, const uint8_t *key)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	/* What a first start that was killed has left: no name was ever given to it. */

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STRINGIFY_(x) #x
-#define STRINGIFY(x) STRINGIFY_(x)
+#define STRINGIFY(x) #x
+#define MARK(name, value) "PRAGMA " name " = " STRINGIFY(value) ";"
 
 #define ROW "row INTEGER PRIMARY KEY, version INTEGER NOT NULL, "
 #define SEALED "sealed BLOB NOT NULL"
@@ -27,7 +27,7 @@ static const char *const schema[] = {
 	"CREATE INDEX ended_by_owner ON ended (owner)",
 };
 
-#define EACH_TABLE(first, form) \
+#define EACH_TABLE(first, form)                                                                   \
 	[first] = form("active"), [first + 1] = form("ended"), [first + 2] = form("credentials"), \
 	[first + 3] = form("events")
 #define HEAD(t) "SELECT substr(sealed, 1, ?3) FROM " t " WHERE row = ?1 AND version = ?2"
@@ -124,8 +124,8 @@ static int path_of(const struct state_dir *dir, const char *name, char dst[stati
 /* Process-wide, and only before the first file is opened; later ones find it done. */
 static void configure(void)
 {
-	(void)sqlite3_config(
-		SQLITE_CONFIG_MULTITHREAD); /* a connection is used by one thread at a time */
+	/* A connection is used by one thread at a time. */
+	(void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
@@ -344,9 +344,8 @@ int sqlite_file_open_new(const struct state_dir *dir, sqlite3 **ret)
 
 	if (r < 0)
 		return r;
-	r = exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -384; PRAGMA "
-		     "journal_mode = OFF;"
-		     "PRAGMA synchronous = OFF;");
+	r = exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -384;"
+		     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;");
 	if (r < 0) {
 		sqlite3_close(db);
 		return r;
@@ -357,14 +356,13 @@ int sqlite_file_open_new(const struct state_dir *dir, sqlite3 **ret)
 
 int sqlite_file_write_schema(sqlite3 *db)
 {
-	int r = exec(db, "PRAGMA page_size = " STRINGIFY(
-				 STORE_PAGE_SIZE) ";"
-						  "PRAGMA application_id = " STRINGIFY(
-							  STORE_APPLICATION_ID) "; BEGIN");
+	int r = exec(db,
+		     MARK("page_size", STORE_PAGE_SIZE) MARK("application_id", STORE_APPLICATION_ID)
+			     MARK("user_version", STORE_FORMAT) "BEGIN");
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(schema); i++)
 		r = exec(db, schema[i]);
-	return r < 0 ? r : exec(db, "PRAGMA user_version = " STRINGIFY(STORE_FORMAT) "; COMMIT");
+	return r < 0 ? r : exec(db, "COMMIT");
 }
 
 /* The pragma fails by giving another mode than was asked for, too. */
@@ -384,8 +382,7 @@ int sqlite_file_set_log(sqlite3 *db)
 
 int sqlite_file_sync_new(const struct state_dir *dir)
 {
-	_cleanup_close_
-	int fd = state_dir_open_file(dir, STORE_NEW_FILE, O_RDONLY);
+	_cleanup_close_ int fd = state_dir_open_file(dir, STORE_NEW_FILE, O_RDONLY);
 
 	if (fd < 0)
 		return fd;

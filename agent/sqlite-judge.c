@@ -65,8 +65,7 @@ static int judge_owner(const struct state_dir *dir, const char *name, int fd, st
 /* A descriptor; -ENOENT, without *e, where there is no such file. */
 static int open_judged(const struct state_dir *dir, const char *name, struct store_error *e)
 {
-	_cleanup_close_
-	int fd = state_dir_open_file(dir, name, O_RDONLY);
+	_cleanup_close_ int fd = state_dir_open_file(dir, name, O_RDONLY);
 	int r;
 
 	if (fd == -ENOENT)
@@ -123,8 +122,7 @@ static int judge_header(const struct state_dir *dir, int fd, struct store_error 
  */
 static int judge_log(const struct state_dir *dir, struct store_error *e)
 {
-	_cleanup_close_
-	int fd = open_judged(dir, STORE_LOG, e);
+	_cleanup_close_ int fd = open_judged(dir, STORE_LOG, e);
 	int r;
 
 	if (fd < 0)
@@ -161,8 +159,7 @@ static int judge_nothing(const struct state_dir *dir, struct store_error *e)
 
 int sqlite_file_judge(const struct state_dir *dir, struct store_error *e)
 {
-	_cleanup_close_
-	int fd = open_judged(dir, STORE_FILE, e);
+	_cleanup_close_ int fd = open_judged(dir, STORE_FILE, e);
 	struct stat st;
 	int r;
 

@@ -7,11 +7,7 @@
 #include <string.h>
 
 enum {
-	/*
-	 * Frames of the log (of a page each) after which it is written back: 4 MiB, as SQLite has
-	 * it.
-	 */
-	CHECKPOINT_FRAMES = 1000,
+	CHECKPOINT_FRAMES = 1000, /* of a page each: then the log is written back */
 	LOG_HEADER = 32,
 	LOG_FRAME = 24 + STORE_PAGE_SIZE,
 	LOG_SALT_AT = 16,
@@ -96,9 +92,7 @@ int sqlite_store_sync(struct sqlite_store *s)
 	return state_dir_sync(s->dir);
 }
 
-/*
- * Also what an agent that was killed has left in the log: then it is known how much of it counts.
- */
+/* Of the log into the file. One that is cut to nothing has no frames that count. */
 static void write_back(struct sqlite_store *s, int mode)
 {
 	int rc = sqlite3_wal_checkpoint_v2(s->file.db, "main", mode, NULL, NULL);
@@ -120,7 +114,10 @@ void sqlite_store_start_changing(struct sqlite_store *s)
 	s->broken = false;
 	s->n_frames = -1;
 	memset(s->salt, 0, sizeof(s->salt));
-	/* A full disk may forbid it now; that is no reason not to start. */
+	/*
+	 * What an agent that was killed has left in the log, so that it is known how much of that
+	 * counts. A full disk may forbid it; that is no reason not to start.
+	 */
 	write_back(s, SQLITE_CHECKPOINT_TRUNCATE);
 }
 

@@ -94,8 +94,7 @@ static int real_path(int fd, char dst[static PATH_MAX])
 
 int state_dir_open(const char *path, struct state_dir *ret, struct store_error *e)
 {
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct state_dir d;
 	char trimmed[PATH_MAX];
 	int r;
@@ -152,8 +151,7 @@ int state_dir_remove(const struct state_dir *d, const char *name)
 int state_dir_open_file(const struct state_dir *d, const char *name, int flags)
 {
 	bool is_new = flags & O_CREAT;
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_new ? O_EXCL : 0);

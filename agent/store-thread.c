@@ -58,15 +58,20 @@ static uint64_t monotonic_us(void)
 	return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Not more than once a second: it copies all there is. */
+/*
+ * Not more than once a second, and for a fifth of the time at most: it copies all there is, and
+ * reads wait for it.
+ */
 static void try_to_renew(struct store *s)
 {
-	uint64_t now_us = monotonic_us();
+	uint64_t begin_us = monotonic_us(), end_us;
 
-	if (now_us < s->renew_at_us)
+	if (begin_us < s->renew_at_us)
 		return;
-	if (s->backend->ops->renew(s->backend, check_copy, s) < 0)
-		s->renew_at_us = monotonic_us() + USEC_PER_SEC;
+	if (s->backend->ops->renew(s->backend, check_copy, s) == 0)
+		return;
+	end_us = monotonic_us();
+	s->renew_at_us = end_us + USEC_PER_SEC + 4 * (end_us - begin_us);
 }
 
 static bool is_broken(const struct store *s)
@@ -105,8 +110,7 @@ static int put_in(struct store *s, struct seal_root *root, const struct change_s
 	};
 
 	seal_root_add(s->seal, root, &step->place, step->sealed);
-	if ((row.table == STORE_ACTIVE || row.table == STORE_ENDED) &&
-	    row.row > root->highest_row)
+	if ((row.table == STORE_ACTIVE || row.table == STORE_ENDED) && row.row > root->highest_row)
 		root->highest_row = row.row;
 	return step->old_version ? b->ops->replace(b, &row) : b->ops->insert(b, &row);
 }

@@ -1,9 +1,8 @@
 /*
- * agent/store-wal.c - proves that nothing but the last, unfinished commit can be missing from a
- * log.
+ * agent/store-wal.c - shows that nothing but the last, unfinished commit is missing from a log.
  *
- * A commit is synced before the next one begins, so behind the place where the checksums break at
- * most one commit may follow, and nothing after it. The format is the one of
+ * A commit is synced before the next one begins, so where the checksums break, the mark of one
+ * commit at most may follow: that of the one that was under way. The format is the one of
  * https://www.sqlite.org/fileformat2.html, section 4.
  */
 #include "agent/store-wal.h"
@@ -111,20 +110,17 @@ static bool frame_is_ours(const struct wal *w)
 	return memcmp(w->frame + 8, w->salt, 4) == 0 || memcmp(w->frame + 12, w->salt + 4, 4) == 0;
 }
 
-/* From the first broken frame on: what was written after it? */
+/* From the first broken frame on: how many commits were written? */
 static int check_tail(struct wal *w)
 {
 	unsigned n_commits = 0;
 	int r = 1;
 
-	for (; r > 0; r = next_frame(w)) {
-		if (!frame_is_ours(w))
-			continue;
-		if (n_commits > 0)
-			return -EBADMSG;
-		n_commits += get_be32(w->frame + 4) != 0;
-	}
-	return r;
+	for (; r > 0; r = next_frame(w))
+		n_commits += frame_is_ours(w) && get_be32(w->frame + 4) != 0;
+	if (r < 0)
+		return r;
+	return n_commits > 1 ? -EBADMSG : 0;
 }
 
 static int check_log(struct wal *w)

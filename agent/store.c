@@ -22,8 +22,8 @@ enum {
 	SCRATCH_AT = 128,     /* behind the keys */
 	SCRATCH_FIRST = 8192, /* room for any token's record */
 	THREAD_STACK = 256 * 1024,
-	ALL_TABLES = 1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS |
-		     1 << STORE_EVENTS,
+	ALL_TABLES =
+		1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS | 1 << STORE_EVENTS,
 };
 
 _Static_assert(sizeof(struct seal) <= SCRATCH_AT, "keys");
@@ -37,19 +37,17 @@ static int damaged(const struct store *s, const char *what, struct store_error *
 {
 	return store_fail(e, -EBADMSG,
 			  "the store in %s is damaged or was altered (%s): put back a backup, or "
-			  "move store.db and "
-			  "store.db-wal away to start with an empty store",
+			  "move store.db and store.db-wal away to start with an empty store",
 			  s->dir.path, what);
 }
 
 static int wrong_key(const struct store *s, struct store_error *e)
 {
-	return store_fail(
-		e, -EKEYREJECTED,
-		"%s/store.db is sealed with another master key: put that key back (the credential "
-		"jeton.master, "
-		"or the file master.key), or move the store away to start with an empty one",
-		s->dir.path);
+	return store_fail(e, -EKEYREJECTED,
+			  "%s/store.db is sealed with another master key: put that key back (the "
+			  "credential jeton.master, or the file master.key), or move the store "
+			  "away to start with an empty one",
+			  s->dir.path);
 }
 
 static int unreadable(const struct store *s, int r, struct store_error *e)
@@ -66,10 +64,9 @@ static int lock_keys(struct store *s, struct secretmem *mem, struct store_error 
 	if (r == 0)
 		r = region_grow(&s->locked, SCRATCH_AT + SCRATCH_FIRST);
 	if (r < 0)
-		return store_fail(
-			e, r,
-			"can't lock memory for the store's keys: raise the limit on locked memory "
-			"(LimitMEMLOCK=, \"ulimit -l\")");
+		return store_fail(e, r,
+				  "can't lock memory for the store's keys: raise the limit on "
+				  "locked memory (LimitMEMLOCK=, \"ulimit -l\")");
 	s->seal = (struct seal *)s->locked.base;
 	return 0;
 }

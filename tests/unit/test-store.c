@@ -50,7 +50,8 @@ START_TEST(a_thousand_random_changes_under_way_at_once_end_as_they_were_submitte
 			unsigned n = 1 + (unsigned)(unit_random(&random) % 3);
 
 			for (unsigned k = 0; k < n; k++) {
-				enum store_table table = 1 + unit_random(&random) % (BOX_TABLES - 1);
+				enum store_table table =
+					1 + unit_random(&random) % (BOX_TABLES - 1);
 				uint64_t row = 1 + unit_random(&random) % 200;
 
 				if (b.expected.version[table][row] && unit_random(&random) % 3 == 0)
