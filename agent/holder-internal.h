@@ -16,7 +16,6 @@ struct holder_entry {
 	struct holder holder; /* its unit is `path` */
 	char *path;	      /* unit: of its control group */
 	int pidfd;	      /* process */
-	sd_event_source *source;
 	int watches[N_WATCHES]; /* unit: see watch_unit(); -1: none */
 	uint64_t *ids;
 	size_t n_ids, n_room;
@@ -30,6 +29,8 @@ struct holders {
 	bool has_boot;
 	int inotify;
 	sd_event_source *inotify_source;
+	int exits; /* an epoll of all pidfds */
+	sd_event_source *exits_source;
 	sd_event_source *retry_timer;
 	struct holder_entry *slots[SLOTS];
 	struct holder_entry *dying, **dying_end;
@@ -69,6 +70,7 @@ int holder_watch_remembered(struct holder_entry *e) MUST_USE;
 void holder_note_look(struct holder_entry *e, int r);
 void holder_look_again(struct agent *a);
 int holder_on_unit_event(sd_event_source *source, int fd, uint32_t events, void *userdata);
+int holder_on_exits(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
 /* holder-end.c: moves a holder from the living to the dying, and ends what it held. */
 void holder_die(struct holder_entry *e);

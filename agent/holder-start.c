@@ -89,7 +89,8 @@ int holders_start(struct agent *a)
 	a->holders = h;
 	h->dying_end = &h->dying;
 	h->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (h->inotify < 0)
+	h->exits = epoll_create1(EPOLL_CLOEXEC);
+	if (h->inotify < 0 || h->exits < 0)
 		return -errno;
 	h->has_boot = read_boot(h->boot);
 	if (!h->has_boot)
@@ -97,6 +98,9 @@ int holders_start(struct agent *a)
 			    "set Environment=JETON_BOOT_ID=%%b in the unit");
 	r = sd_event_add_io(a->event, &h->inotify_source, h->inotify, EPOLLIN, holder_on_unit_event,
 			    a);
+	if (r >= 0)
+		r = sd_event_add_io(a->event, &h->exits_source, h->exits, EPOLLIN, holder_on_exits,
+				    a);
 	if (r >= 0)
 		r = sd_event_add_time_relative(a->event, &h->retry_timer, CLOCK_MONOTONIC, 0, 0,
 					       holder_on_retry, a);
@@ -123,8 +127,11 @@ void holders_done(struct agent *a)
 	}
 	sd_event_source_unref(h->inotify_source);
 	sd_event_source_unref(h->retry_timer);
+	sd_event_source_unref(h->exits_source);
 	if (h->inotify >= 0)
 		close(h->inotify);
+	if (h->exits >= 0)
+		close(h->exits);
 	free(h);
 	a->holders = NULL;
 }

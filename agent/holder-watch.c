@@ -1,6 +1,7 @@
 /*
  * agent/holder-watch.c - a process's end is told by its pidfd; a unit's by its control group, with
- * inotify. Nothing polls.
+ * inotify. Nothing polls. The pidfds have an epoll of their own: the event loop looks at all that is
+ * ready before each thing it does, and ten thousand that exit at once would stop it for a minute.
  */
 #include "agent/holder-internal.h"
 
@@ -9,6 +10,8 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
+
+enum { EXITS_AT_ONCE = 64 };
 
 static bool has_watch(const struct holder_entry *e, int watch)
 {
@@ -32,7 +35,6 @@ void holder_stop_watching(struct holder_entry *e)
 {
 	struct holders *h = e->agent->holders;
 
-	e->source = sd_event_source_unref(e->source);
 	if (e->pidfd >= 0)
 		close(e->pidfd);
 	e->pidfd = -1;
@@ -43,22 +45,27 @@ void holder_stop_watching(struct holder_entry *e)
 	}
 }
 
-static int on_exit_of_process(sd_event_source *source, int fd, uint32_t events, void *userdata)
+int holder_on_exits(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
+	struct epoll_event ended[EXITS_AT_ONCE];
+	int n;
+
 	(void)source;
-	(void)fd;
 	(void)events;
-	holder_die(userdata);
+	(void)userdata;
+	n = epoll_wait(fd, ended, EXITS_AT_ONCE, 0);
+	/* One that has died is off the epoll, and what is freed by that has died before. */
+	for (int i = 0; i < n; i++)
+		holder_die(ended[i].data.ptr);
 	return 0;
 }
 
 int holder_watch_process(struct holder_entry *e, int *pidfd)
 {
-	int r;
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = e };
 
 	e->pidfd = steal_fd(pidfd);
-	r = sd_event_add_io(e->agent->event, &e->source, e->pidfd, EPOLLIN, on_exit_of_process, e);
-	return r < 0 ? r : 0;
+	return epoll_ctl(e->agent->holders->exits, EPOLL_CTL_ADD, e->pidfd, &event) < 0 ? -errno : 0;
 }
 
 /* 0: the unit still is in that run; -ESRCH: it is not; any other errno: that can't be told now. */
