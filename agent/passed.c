@@ -6,14 +6,29 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent/closer.h"
 #include "protocol/base/cleanup.h"
+
+enum { SPARE_DESCRIPTORS = 16 };
+
+/* Where hardly any are left, calls need them more: the lowest free number is given out first. */
+static size_t n_affordable(const int *fds, size_t n)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		while (n > 0 && (rlim_t)fds[n - 1] + SPARE_DESCRIPTORS >= limit.rlim_cur)
+			n--;
+	return n;
+}
 
 static void keep(struct passed_batch *b, const int *fds, size_t n)
 {
 	size_t kept = n < PASSED_KEPT - b->n ? n : PASSED_KEPT - b->n;
 
+	kept = n_affordable(fds, kept);
 	memcpy(b->fds + b->n, fds, kept * sizeof(*fds));
 	b->n += (unsigned)kept;
 	if (n > kept)
