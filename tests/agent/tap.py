@@ -118,6 +118,10 @@ def _end(t, why=None):
 def _print(number, t):
     if t.kind == "ok":
         print(f"ok {number} - {t.sentence}")
+        # What it measured.
+        for line in t.said.splitlines():
+            if line.startswith("# "):
+                print(line)
     elif t.kind == "skip":
         print(f"ok {number} - {t.sentence} # SKIP {t.reason}")
     else:

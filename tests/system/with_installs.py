@@ -70,7 +70,7 @@ def the_agents_process_can_do_nothing_but_its_work():
     limits = box.sh(f"grep -E 'core file|locked memory|open files' /proc/{pid}/limits")
     assert re.search(r"core file size +1 ", limits), limits
     security = box.sh("systemd-analyze security --no-pager jetond.service | tail -n 1")
-    print(security)
+    print("#", security.strip())
     exposure = float(re.search(r"(\d+\.\d+) ", security)[1])
     assert exposure <= 0.6, security
 
