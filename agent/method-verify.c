@@ -34,7 +34,7 @@ static const struct field verify_fields[] = {
 static bool is_connected_socket(const struct request *req, int64_t index)
 {
 	struct peer peer;
-	int type = 0, domain = 0;
+	int type = 0, domain = 0, listens = 1;
 	socklen_t n = sizeof(int);
 
 	if (index < 0 || index >= req->n_fds)
@@ -42,6 +42,9 @@ static bool is_connected_socket(const struct request *req, int64_t index)
 	if (getsockopt(req->fds[index], SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 ||
 	    domain != AF_UNIX || getsockopt(req->fds[index], SOL_SOCKET, SO_TYPE, &type, &n) < 0 ||
 	    type != SOCK_STREAM)
+		return false;
+	/* The peer of a listening socket is whoever made it listen. */
+	if (getsockopt(req->fds[index], SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || listens)
 		return false;
 	return peer_init(&peer, req->fds[index]) == 0 && peer.uid != (uid_t)-1;
 }
