@@ -5,6 +5,11 @@
     client.py --serve           calls from standard input, a line each (METHOD JSON), over one
                                 connection; a line of JSON for each on standard output
 
+    client.py --flood SECONDS MINE OTHERS
+                                both are fetched by processes that exit at once; prints how often that
+                                was, how often MINE came, and OTHERS
+    client.py --raw             all that the socket for LoadCredential= gives; its length first
+
 --socket PATH first names another socket, --address ADDRESS an abstract address to call from.
 """
 
@@ -12,6 +17,7 @@ import json
 import os
 import socket
 import sys
+import time
 
 
 def connect(path, address=None):
@@ -53,6 +59,31 @@ def serve(path):
         print(json.dumps(agent.call(method, parameters)), flush=True)
 
 
+def flood(path, seconds, mine, others):
+    """Processes that connect, ask for both and are gone, with this one to hear the answers."""
+    data = b"".join(json.dumps({"method": "io.jeton.Agent.Fetch", "parameters": {"credential": c}}).encode() + b"\0"
+                    for c in (mine, others))
+    end, tried, good, wrong = time.monotonic() + float(seconds), 0, 0, 0
+    while time.monotonic() < end:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(10)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                sock.connect(path)
+                sock.sendall(data)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        answers = b""
+        while answers.count(b"\0") < 2 and (piece := sock.recv(65536)):
+            answers += piece
+        first, second = (json.loads(a) for a in answers.split(b"\0")[:2])
+        tried, good, wrong = tried + 1, good + ("error" not in first), wrong + ("error" not in second)
+        sock.close()
+    print(tried, good, wrong)
+
+
 def read_raw(path, address):
     """All that the socket for LoadCredential= gives to this process."""
     sock = connect(path, address)
@@ -76,6 +107,8 @@ def main():
             address = value
     if arguments[0] == "--serve":
         serve(path)
+    elif arguments[0] == "--flood":
+        flood(path, *arguments[1:])
     elif arguments[0] == "--raw":
         data = read_raw(path, address)
         print(len(data), data.strip(b"\0").decode(errors="backslashreplace"))

@@ -198,4 +198,37 @@ def units_come_and_go_by_hundreds_and_each_takes_its_tokens_along():
     wait_until(lambda: box.ask("GetStatus")["tokensActive"] == 0, "no token is left", 20)
     pid = box.sh("systemctl show -p MainPID --value jetond.service").strip()
     assert int(box.sh(f"ls /proc/{pid}/fd | wc -l")) < 40
-    assert os.path.exists("/proc")
+
+
+ONE_EACH = """
+[Credential a]
+[Credential b]
+[Fetch]
+Credential=a
+Unit=a.service
+[Fetch]
+Credential=b
+Unit=b.service
+"""
+
+
+@test
+def processes_that_exit_at_once_are_never_taken_for_those_of_another_unit():
+    box = Box(ONE_EACH)
+    box.put("a", "value")
+    box.put("b", "value")
+    # So few numbers that each comes again within a second, where they are a pid namespace's own.
+    few = "as many as there are"
+    if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 14):
+        few = "600"
+        box.sh(f"mount -t proc proc /mnt && echo {few} >/mnt/sys/kernel/pid_max; umount /mnt")
+    seconds = 10
+    for unit, mine, others in (("a.service", "a", "b"), ("b.service", "b", "a")):
+        box.service(unit, f"ExecStart={PYTHON} {CLIENT} --flood {seconds} {mine} {others}")
+    box.sh(f"systemctl start a.service b.service; sleep {seconds + 1}")
+    wait_until(lambda: "inactive" in box.sh("systemctl is-active a.service b.service; true"), "their ends", 20)
+    for unit in ("a.service", "b.service"):
+        tried, good, wrong = map(int, wait_until(lambda u=unit: re.search(r"^(\d+) (\d+) (\d+)$", box.journal(u), re.M),
+                                                 f"what {unit} counted").groups())
+        print(f"# {unit}: {tried} processes with numbers up to {few}, {good} got theirs, {wrong} another's")
+        assert wrong == 0 and tried > 100
