@@ -365,5 +365,8 @@ int options_read(const struct option *own, const struct option *common, char *wo
 	}
 	while (w.i < n_words)
 		words[kept++] = words[w.i++];
+	/* What is left may be another command's line, which ends with NULL. */
+	if (kept < n_words)
+		words[kept] = NULL;
 	return kept;
 }

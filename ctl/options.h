@@ -46,8 +46,8 @@ void args_init(struct args *a, uint64_t now_us);
 /*
  * Reads words of the command line: options, wherever they stand, are taken out of them and into *a
  * by the tables (own first, then common; either may be NULL), all others are left in `words`, in
- * order, from the front. After "--" all are others. "-" is one too. Returns how many are left, or
- * -1 with *ret_error.
+ * order, from the front, and a NULL after them where any was taken out. After "--" all are others.
+ * "-" is one too. Returns how many are left, or -1 with *ret_error.
  *
  * only_leading: stops at the first word that is no option, which stays with all after it.
  */

@@ -4,11 +4,13 @@
 import contextlib
 import json
 import os
+import pty
 import re
 import select
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import tap
@@ -291,6 +293,15 @@ def the_process_becomes_the_command():
 
 
 @test
+def the_command_is_given_just_its_own_words():
+    _, _, alice = both()
+    for before in ((), ("--",), ("-q",), ("-q", "--")):
+        for words in ((), ("a",), ("a", "b c", "", "--", "-q", "--file", "x=y")):
+            out = alice("run", *before, "python3", "-c", "import sys; print(sys.argv[1:])", *words)
+            assert out.decode() == f"{list(words)}\n", (before, words, out)
+
+
+@test
 def what_was_closed_or_open_stays_so():
     _, admin, alice = both()
     admin("put", "modulos", stdin=b"x")
@@ -466,6 +477,36 @@ def signals_go_to_the_command_and_its_end_is_the_tools():
     alice("run", "--file", "K=modulos", "--renew=HUP", "--", "no-such-command", status=127)
     alice("run", "--file", "K=modulos", "--renew=restart", "--", "/etc/passwd", status=126)
     alice("run", "--file", "K=empty", "--renew=restart", "--", "true", status=125)
+
+
+@test
+def what_a_terminal_sends_comes_to_the_command_once():
+    _, admin, _ = both()
+    admin("put", "modulos", stdin=b"x")
+    shell = 'trap "echo int" INT; trap "echo winch" WINCH; trap "echo hup; exit 3" HUP; echo ready; while :; do sleep 0.05; done'
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["JETON_SOCKET"] = admin.agent.socket
+        os.execv(program("jetonctl"), ["jetonctl", "run", "--env", "K=modulos", "--renew=restart", "--", "sh", "-c", shell])
+    said = b""
+
+    def wait_for(text):
+        nonlocal said
+        while text not in said:
+            assert select.select([fd], [], [], 20)[0], said
+            said += os.read(fd, 4096)
+
+    wait_for(b"ready")
+    os.write(fd, b"\x03")
+    wait_for(b"int\r\n")
+    termios.tcsetwinsize(fd, (10, 20))
+    wait_for(b"winch")
+    os.write(fd, b"\x03")
+    wait_for(b"winch\r\n^Cint\r\n")
+    os.kill(pid, signal.SIGHUP)
+    wait_for(b"hup")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    assert re.fullmatch(rb"ready\r\n\^Cint\r\nwinch\r\n\^Cint\r\nhup\r\n", said), said
 
 
 @test
