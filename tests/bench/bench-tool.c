@@ -1,5 +1,5 @@
 /*
- * tests/bench/bench-tool.c - `jetonctl verify` as a whole process, beside one that only starts and exits and beside unmunge,
+ * tests/bench/bench-tool.c - `jetonctl verify`, and `jetonctl run`, as a whole process, beside one that only starts and exits and beside unmunge,
  * in turn, all on one processor.
  */
 #include <errno.h>
@@ -71,6 +71,7 @@ static double run_round(const char *const argv[], struct munge *m)
 int main(void)
 {
 	struct series nothing = { 0 }, tool = { 0 }, unmunge = { 0 }, to_nothing = { 0 }, to_unmunge = { 0 };
+	struct series run = { 0 }, run_to_nothing = { 0 };
 	const char *build = getenv("JETON_BUILD") ? getenv("JETON_BUILD") : "build";
 	char tool_path[160], nothing_path[160], socket[200], token[68];
 	struct test_agent agent;
@@ -94,6 +95,7 @@ int main(void)
 	for (unsigned i = rounds(15); i > 0; i--) {
 		const char *const run_nothing[] = { nothing_path, NULL };
 		const char *const run_tool[] = { tool_path, "verify", NULL };
+		const char *const run_true[] = { tool_path, "run", "--", "true", NULL };
 		const char *const run_unmunge[] = { "/usr/bin/unmunge", socket, NULL };
 		double n, t;
 
@@ -103,6 +105,9 @@ int main(void)
 		series_add(&nothing, n);
 		series_add(&tool, t);
 		series_add(&to_nothing, t / n);
+		t = run_round(run_true, NULL);
+		series_add(&run, t);
+		series_add(&run_to_nothing, t / n);
 		if (has_munge) {
 			double u = run_round(run_unmunge, &munged);
 
@@ -113,6 +118,8 @@ int main(void)
 	report("a dynamically linked program that starts and exits", &nothing, "us", NO_BOUND, 0);
 	report("jetonctl verify, the whole process", &tool, "us", NO_BOUND, 0);
 	report("  beside the one that only starts and exits", &to_nothing, "times", AT_MOST, 1.6);
+	report("jetonctl run -- true, both processes in one", &run, "us", NO_BOUND, 0);
+	report("  beside the one that only starts and exits", &run_to_nothing, "times", AT_MOST, 2.2);
 	if (has_munge) {
 		report("unmunge, the whole process", &unmunge, "us", NO_BOUND, 0);
 		report("  jetonctl verify beside it", &to_unmunge, "times", AT_MOST, 1);
