@@ -40,6 +40,16 @@ struct loadcred {
 	bool gone;	/* and frees it then */
 };
 
+/* What was to be sent is not. */
+static void drop_value(struct loadcred *l)
+{
+	if (!l->value)
+		return;
+	secret_wipe(l->value, l->n);
+	pool_put(&l->agent->large, STEAL_PTR(l->value));
+	l->n = 0;
+}
+
 static void loadcred_free(struct loadcred *l)
 {
 	struct loadcred **at = &l->agent->loadcreds;
@@ -48,19 +58,13 @@ static void loadcred_free(struct loadcred *l)
 		at = &(*at)->next;
 	if (*at)
 		*at = l->next;
-	if (l->value) {
-		secret_wipe(l->value, l->n);
-		pool_put(&l->agent->large, l->value);
-	}
+	drop_value(l);
 	sd_event_source_unref(l->source);
 	close(l->fd);
 	free(l);
 }
 
-/*
- * ---- the address
- * ---------------------------------------------------------------------------------
- */
+/* ---- the address ----------------------------------------------------------------------------- */
 
 /* Systemd makes its number of 64 random bits. */
 static size_t n_digits(struct span s)
@@ -115,10 +119,7 @@ bool loadcred_parse(const char *address, size_t n, struct span *ret_unit,
 	return true;
 }
 
-/*
- * ---- the answer
- * ----------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 static int on_writable(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
@@ -194,8 +195,7 @@ static void on_minted(void *userdata, int r)
 	if (l->gone) {
 		loadcred_free(l);
 	} else if (r < 0) {
-		secret_wipe(l->value, l->n);
-		pool_put(&l->agent->large, STEAL_PTR(l->value));
+		drop_value(l);
 		refuse(l, "the token could not be made durable");
 	} else {
 		answer(l);
@@ -290,7 +290,7 @@ static void mint_value(struct loadcred *l, const struct policy_credential *c)
 	}
 	if (prepare_minted(l, &facts, holder) < 0) {
 		l->under_way = false;
-		pool_put(&a->large, STEAL_PTR(l->value));
+		drop_value(l);
 		refuse(l, "no memory is left for another token");
 		return;
 	}
@@ -324,10 +324,7 @@ static void decide(struct loadcred *l)
 		give_held(l);
 }
 
-/*
- * ---- who asks
- * ------------------------------------------------------------------------------------
- */
+/* ---- who asks -------------------------------------------------------------------------------- */
 
 /* Whether the client is the manager, in the unit's own group; why not, for the log. */
 static const char *judge(struct loadcred *l, struct span unit)
