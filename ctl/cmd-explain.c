@@ -25,7 +25,7 @@ static void tell_changes(const struct args *a, struct jeton *jeton)
 	const struct jeton_status *agent;
 	struct policy_dirs dirs;
 
-	if (!policy_disk_find(a, &dirs) || jeton_get_status(jeton, &agent) != 0)
+	if (!policy_disk_find(a, jeton, &dirs) || jeton_get_status(jeton, &agent) != 0)
 		return;
 	policy_disk_changed(&dirs, agent->policies_loaded_us, on_change, (void *)a);
 }

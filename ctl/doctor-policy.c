@@ -49,7 +49,7 @@ void doctor_policies(struct doctor *d)
 	struct policy_error e;
 	int r;
 
-	if (!policy_disk_find(d->args, &dirs)) {
+	if (!policy_disk_find(d->args, d->jeton, &dirs)) {
 		doctor_tell(d, FINDING_WARNING, "Policies",
 			    "are not known for an agent at a socket of its own: --policy DIR says "
 			    "where they are");

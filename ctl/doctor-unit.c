@@ -234,7 +234,7 @@ static void load_policy(struct unit *u)
 	struct policy_dirs dirs;
 	struct policy_error e;
 
-	if (policy_disk_find(u->doctor->args, &dirs) &&
+	if (policy_disk_find(u->doctor->args, u->doctor->jeton, &dirs) &&
 	    policy_load(dirs.paths, dirs.n, dirs.trusted_uid, &u->policy, &e) < 0)
 		u->policy = NULL;
 }

@@ -210,8 +210,8 @@ static int exec_by_name(char *argv[], char *environment[])
 	}
 	for (dir = dir ? dir : "/bin:/usr/bin"; dir; dir = dir[n] ? dir + n + 1 : NULL) {
 		n = strcspn(dir, ":");
-		if (snprintf(path, sizeof(path), "%.*s%s/%s", (int)n, dir, n ? "" : ".",
-			     argv[0]) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%.*s%s/%s", (int)n, dir, n ? "" : ".", argv[0]) >=
+		    (int)sizeof(path))
 			continue;
 		if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
 			execvpe(path, argv, environment);

@@ -13,13 +13,16 @@
 #include <sys/stat.h>
 
 #include "protocol/base/cleanup.h"
-#include "protocol/jeton.h"
 
-bool policy_disk_find(const struct args *a, struct policy_dirs *ret)
+bool policy_disk_find(const struct args *a, struct jeton *jeton, struct policy_dirs *ret)
 {
 	char asked[4096], usual[4096];
+	uint32_t uid = 0;
 
 	policy_dirs_find(a->user, ret);
+	/* A socket that systemd made is root's, whoever the agent is. */
+	if (jeton_agent_uid(jeton, &uid) == 0 && uid != 0)
+		ret->trusted_uid = uid;
 	if (a->policy_dir) {
 		ret->paths[0] = a->policy_dir;
 		ret->n = 1;
