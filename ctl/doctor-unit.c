@@ -106,10 +106,13 @@ static bool is_allowed_by_unit(const struct unit *u, const char *credential)
 
 static void tell_refused(struct unit *u, const char *credential, const char *const lines[])
 {
+	char text[1536] = "";
+
+	for (size_t i = 0, at = 0; lines[i] && at < sizeof(text); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i ? "; " : "",
+				       lines[i]);
 	doctor_tell(u->doctor, FINDING_WRONG, "Unit", "LoadCredential=%s of %s is refused: %s",
-		    credential, u->name, lines[0] ? lines[0] : "no rule lets it have it");
-	for (size_t i = 1; lines[0] && lines[i]; i++)
-		doctor_tell(u->doctor, FINDING_WRONG, "Unit", "%s", lines[i]);
+		    credential, u->name, text);
 }
 
 static void judge(struct unit *u, const char *credential)

@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import re
+import shutil
+import subprocess
 import time
 
 from fake_agent import Bytes, Close, Error, error, now_us
-from tap import scratch, test
-from tool import SECRET, STRANGER, Tool, run
+from tap import Skip, scratch, test
+from tool import JETONCTL, SECRET, STRANGER, Tool, environment, run
 
 DAY_US = 86400 * 1000000
 
@@ -140,6 +142,31 @@ def a_minted_token_is_looked_at_before_it_is_handed_on():
         tool.agent.answers["Fetch"] = fetched(tool.agent.value(id), tokenId=id)
         assert tool("get", "pipeline").has(0, None, "^$").out == tool.agent.value(id)
         assert tool.agent.tokens[id]["state"] == "active"
+
+
+@test
+def a_credential_goes_from_standard_input_to_the_socket_and_back_and_nowhere_else():
+    if not shutil.which("strace"):
+        raise Skip("needs strace")
+    tool = holding(Tool(), "s3cret-needle")
+    tool.agent.answers["Put"] = lambda _: {"revision": 1}
+    helper = os.path.join(os.path.dirname(JETONCTL), "jeton-helper")
+    given = {"put": "s3cret-needle\n", "git": "protocol=https\nhost=x\n\n"}
+    for words, to in (([JETONCTL, "put", "modulos"], "sendmsg(3"), ([JETONCTL, "get", "modulos"], "write(1"),
+                      ([JETONCTL, "get", "modulos", "--json"], "write(1"),
+                      ([JETONCTL, "run", "--env", "K=modulos", "--", "true"], "execve("),
+                      ([helper, "git", "--credential", "modulos", "get"], "write(1"),
+                      ([helper, "curl", "--credential", "modulos"], "write(1")):
+        log = f"{scratch()}/strace"
+        done = subprocess.run(["strace", "-v", "-f", "-s", "4096", "-o", log, *words], capture_output=True,
+                              input=given.get(words[1], "").encode(),
+                              env=environment(ASAN_OPTIONS="detect_leaks=0", JETON_SOCKET=tool.socket), check=False)
+        assert done.returncode == 0 and b"needle" not in done.stderr, done
+        with open(log, encoding="utf-8", errors="replace") as f:
+            lines = [line.split(None, 1)[1] for line in f if "needle" in line]
+        assert any(line.startswith(to) for line in lines), (words, lines)
+        for line in lines:
+            assert line.startswith(("read(0", "sendmsg(3", "recvmsg(3", to)), (words, line)
 
 
 # ---- credentials
