@@ -29,7 +29,7 @@ def list_shows_active_tokens_one_a_line():
 @test
 def list_with_nothing_to_show_says_so_beside_it():
     tool = Tool()
-    tool("list").has(0, "^$", "no such token")
+    tool("list").has(0, "^$", "no token to list")
     tool("-q", "list").has(0, "^$", "^$")
     tool("list", "--json").has(0, r"^\[\]\n$", "^$")
     tool("list", "--json=short").has(0, r"^\[\]\n$", "^$")
