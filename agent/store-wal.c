@@ -2,8 +2,9 @@
  * agent/store-wal.c - shows that nothing but the last, unfinished commit is missing from a log.
  *
  * A commit is synced before the next one begins, so where the checksums break, the mark of one
- * commit at most may follow: that of the one that was under way. The format is the one of
- * https://www.sqlite.org/fileformat2.html, section 4.
+ * commit at most may follow: that of the one that was under way. And what breaks them is a page
+ * that was not written, or not all of it; a page that is whole but for one bit was. The format is
+ * the one of https://www.sqlite.org/fileformat2.html, section 4.
  */
 #include "agent/store-wal.h"
 
@@ -68,13 +69,78 @@ static bool header_is_good(struct wal *w, const uint8_t *h)
 	return sum_is(w, h + 24) && w->page_size >= 512 && w->page_size <= PAGE_MAX;
 }
 
-static bool frame_is_good(struct wal *w)
+static void sum_up_frame(struct wal *w)
 {
-	if (memcmp(w->frame + 8, w->salt, sizeof(w->salt)) != 0)
-		return false;
 	sum_up(w, w->frame, 8);
 	sum_up(w, w->frame + FRAME_HEADER_LEN, w->page_size);
-	return sum_is(w, w->frame + 16);
+}
+
+static bool salt_is_ours(const struct wal *w)
+{
+	return memcmp(w->frame + 8, w->salt, sizeof(w->salt)) == 0;
+}
+
+/* What is summed up of a frame, word for word. */
+static uint32_t frame_word(const struct wal *w, size_t i)
+{
+	uint32_t (*get)(const uint8_t *) = w->big_endian ? get_be32 : get_le32;
+
+	return get(w->frame + 4 * i + (i < 2 ? 0 : FRAME_HEADER_LEN - 8));
+}
+
+/*
+ * Whether a sum that is off by these two words would be right if one bit of the frame were another.
+ * What a bit adds to the sum depends on how many words follow: f and g are what one more in either
+ * word of the sum, at that point, comes to in the end.
+ */
+static bool sum_is_one_bit_off(const struct wal *w, const uint32_t off[static 2])
+{
+	uint32_t f[2] = { 1, 0 }, g[2] = { 0, 1 };
+
+	for (size_t i = 2 + w->page_size / 4; i-- > 0;) {
+		const uint32_t *comes_to = i % 2 ? g : f;
+		uint32_t *before = i % 2 ? f : g, word = frame_word(w, i);
+
+		for (unsigned bit = 0; bit < 32; bit++) {
+			uint32_t more =
+				word >> bit & 1 ? -(UINT32_C(1) << bit) : UINT32_C(1) << bit;
+
+			if (more * comes_to[0] == off[0] && more * comes_to[1] == off[1])
+				return true;
+		}
+		before[0] += comes_to[0];
+		before[1] += comes_to[1];
+	}
+	return false;
+}
+
+static int n_bits(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	int bits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bits += __builtin_popcount(a[i] ^ b[i]);
+	return bits;
+}
+
+static void put_be32(uint8_t *p, uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* Whether the frame, of which this should be the sum, is broken in one bit alone. */
+static bool frame_is_one_bit_off(const struct wal *w)
+{
+	const uint8_t *stored = w->frame + 16;
+	uint32_t off[2] = { get_be32(stored) - w->sum[0], get_be32(stored + 4) - w->sum[1] };
+	uint8_t sum[8];
+
+	put_be32(sum, w->sum[0]);
+	put_be32(sum + 4, w->sum[1]);
+	if (n_bits(w->frame + 8, w->salt, sizeof(w->salt)) + n_bits(stored, sum, sizeof(sum)) == 1)
+		return true;
+	return salt_is_ours(w) && sum_is_one_bit_off(w, off);
 }
 
 /* 1: the next whole frame; 0: there is none. */
@@ -135,9 +201,11 @@ static int check_log(struct wal *w)
 		return 0;
 	if (!header_is_good(w, header))
 		return check_headless(w);
-	while ((r = next_frame(w)) > 0)
-		if (!frame_is_good(w))
-			return check_tail(w);
+	while ((r = next_frame(w)) > 0) {
+		sum_up_frame(w);
+		if (!salt_is_ours(w) || !sum_is(w, w->frame + 16))
+			return frame_is_one_bit_off(w) ? -EBADMSG : check_tail(w);
+	}
 	return r;
 }
 

@@ -39,6 +39,7 @@ struct disk_op {
 	off_t at;    /* or the new length */
 	size_t n;
 	uint8_t *p;
+	size_t synced_at; /* by which operation, successfully or not; SIZE_MAX: by none */
 	char name[32], to[32];
 };
 
@@ -133,9 +134,19 @@ static inline void disk_start(const struct box *b)
 	disk.on = true;
 }
 
+/* Enough was remembered. Notes of each operation which sync was the first after it. */
 static inline void disk_stop(void)
 {
+	size_t next[DISK_FILES];
+
 	disk.on = false;
+	for (size_t i = 0; i < DISK_FILES; i++)
+		next[i] = SIZE_MAX;
+	for (size_t i = disk.n_ops; i-- > 0;) {
+		disk.ops[i].synced_at = next[disk.ops[i].file];
+		if (disk.ops[i].kind == DISK_SYNC)
+			next[disk.ops[i].file] = i;
+	}
 }
 
 static inline void disk_done(void)
@@ -304,10 +315,9 @@ struct power_cut {
 /* Whether a sync before the cut has made this operation sure. */
 static bool disk_is_sure(const struct power_cut *cut, size_t i)
 {
-	for (size_t k = i + 1; k < cut->at; k++)
-		if (disk.ops[k].kind == DISK_SYNC && disk.ops[k].file == disk.ops[i].file)
-			return !disk.ops[k].failed;
-	return false;
+	size_t synced_at = disk.ops[i].synced_at;
+
+	return synced_at < cut->at && !disk.ops[synced_at].failed;
 }
 
 static bool disk_keeps(struct power_cut *cut, size_t i)
@@ -327,12 +337,23 @@ static bool disk_keeps(struct power_cut *cut, size_t i)
 	return false;
 }
 
+/* What is allocated for so many bytes. */
+static size_t disk_room(size_t n)
+{
+	size_t room = 4096;
+
+	while (room < n)
+		room *= 2;
+	return room;
+}
+
 static void disk_put(struct bytes *f, off_t at, const uint8_t *p, size_t n)
 {
 	size_t end = (size_t)at + n;
 
 	if (end > f->n) {
-		f->p = realloc(f->p, end + 1);
+		if (disk_room(end) > disk_room(f->n))
+			f->p = realloc(f->p, disk_room(end));
 		memset(f->p + f->n, 0, end - f->n);
 		f->n = end;
 	}
@@ -359,7 +380,7 @@ static void disk_apply_write(struct power_cut *cut, struct bytes *f, const struc
 static struct bytes disk_content(struct power_cut *cut, size_t file)
 {
 	const struct bytes *base = &disk.files[file].base;
-	struct bytes f = { malloc(base->n + 1), base->n };
+	struct bytes f = { malloc(disk_room(base->n)), base->n };
 
 	if (base->n > 0)
 		memcpy(f.p, base->p, base->n);

@@ -47,7 +47,7 @@ static void do_wide_step(struct box *b, unsigned i)
 	struct rows before = b->expected;
 	struct store_change *c = box_change(b);
 
-	for (uint64_t row = 1 + i % 40; row < 3000; row += 20)
+	for (uint64_t row = 1 + i % 10; row < 1500; row += 10)
 		box_put(b, c, STORE_ACTIVE, row);
 	do_step(b, c, &before);
 }
@@ -155,20 +155,20 @@ START_TEST(a_power_cut_around_a_checkpoint)
 
 	box_init(&b);
 	box_must_open(&b);
-	for (uint64_t row = 1; row < 3000; row++) {
+	for (uint64_t row = 1; row < 1500; row++) {
 		struct store_change *c = box_change(&b);
 
 		box_put(&b, c, STORE_ACTIVE, row);
 		box_submit(&b, c);
 	}
-	box_wait(&b, 2999);
+	box_wait(&b, 1499);
 	box_close(&b);
 	begin(&b);
 	box_must_open(&b);
 	for (unsigned i = 0; i < 24; i++)
 		do_wide_step(&b, i);
 	box_close(&b);
-	try_cuts(&b, 60);
+	try_cuts(&b, 40);
 	box_done(&b);
 }
 END_TEST
