@@ -25,7 +25,7 @@
 #include "agent/watch.h"
 #include "protocol/base/time.h"
 
-enum { STORE_LOCKED = 16 * 1024 }; /* at least what the store locks for its keys and a record */
+enum { STORE_LOCKED = 16 * 1024 }; /* what the store locks for its keys and a record */
 
 static const uint64_t STOP_US = 900 * 1000;
 

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/store-impl.h"
+#include "agent/store-load.h"
 #include "agent/store-sqlite.h"
 
 enum {
@@ -176,36 +176,6 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-struct loading {
-	struct store *s;
-	int (*on_row)(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
-		      size_t n);
-	void *userdata;
-	int forwarded; /* what on_row gave */
-};
-
-static int load_row(void *userdata, const struct stored_row *row)
-{
-	struct loading *l = userdata;
-	struct seal_place place = place_of(row);
-	size_t n = row->n - SEAL_OVERHEAD;
-	uint8_t *record;
-	int r;
-
-	if (row->n < SEAL_OVERHEAD || n > STORE_RECORD_MAX)
-		return -EBADMSG;
-	record = store_scratch(l->s, n);
-	if (!record)
-		return -ENOMEM;
-	r = seal_open_row(l->s->seal, &place, row->sealed, row->n, record);
-	if (r < 0)
-		return r;
-	tally_add(l->s->seal, &l->s->tally, row);
-	l->forwarded = l->on_row(l->userdata, row->row, row->version, record, n);
-	secret_wipe(record, n);
-	return l->forwarded < 0 ? l->forwarded : 0;
-}
-
 static const char *table_name(enum store_table table)
 {
 	static const char *const names[] = { [STORE_ACTIVE] = "active tokens",
@@ -221,13 +191,13 @@ int store_read_all(struct store *s, enum store_table table,
 				 const uint8_t *record, size_t n),
 		   void *userdata, struct store_error *ret_error)
 {
-	struct loading l = { .s = s, .on_row = on_row, .userdata = userdata };
+	struct loading l = { .s = s, .table = table, .on_row = on_row, .userdata = userdata };
 	char what[64];
 	int r;
 
 	assert(!s->is_running);
 	tally_forget(&s->tally, table);
-	r = s->backend->ops->read_table(s->backend, table, load_row, &l);
+	r = store_load(&l);
 	if (r == 0)
 		s->n_read |= 1U << table;
 	if (r == 0 || l.forwarded < 0)
