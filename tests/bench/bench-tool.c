@@ -97,7 +97,7 @@ int main(void)
 		const char *const run_tool[] = { tool_path, "verify", NULL };
 		const char *const run_true[] = { tool_path, "run", "--", "true", NULL };
 		const char *const run_unmunge[] = { "/usr/bin/unmunge", socket, NULL };
-		double n, t;
+		double n, t, r;
 
 		write_input(token);
 		n = run_round(run_nothing, NULL);
@@ -105,9 +105,9 @@ int main(void)
 		series_add(&nothing, n);
 		series_add(&tool, t);
 		series_add(&to_nothing, t / n);
-		t = run_round(run_true, NULL);
-		series_add(&run, t);
-		series_add(&run_to_nothing, t / n);
+		r = run_round(run_true, NULL);
+		series_add(&run, r);
+		series_add(&run_to_nothing, r / n);
 		if (has_munge) {
 			double u = run_round(run_unmunge, &munged);
 
