@@ -388,6 +388,90 @@ START_TEST(a_kill_while_a_new_file_is_made_loses_nothing_and_brings_back_nothing
 }
 END_TEST
 
+/* Many changes under way, each of a new row; says which were kept, until it is killed. */
+struct stream {
+	struct box *box;
+	int report;
+	uint32_t next;
+};
+
+struct streamed {
+	struct stream *stream;
+	uint32_t row;
+};
+
+static void submit_next(struct streamed *one);
+
+static void on_streamed(void *userdata, int r)
+{
+	struct streamed *one = userdata;
+
+	if (r == 0)
+		(void)syscall(SYS_write, one->stream->report, &one->row, sizeof(one->row));
+	if (one->stream->next < BOX_ROWS)
+		submit_next(one);
+}
+
+static void submit_next(struct streamed *one)
+{
+	struct store_change *c = box_change(one->stream->box);
+
+	one->row = one->stream->next++;
+	box_put(one->stream->box, c, STORE_ACTIVE, one->row);
+	store_submit(one->stream->box->store, c, on_streamed, one);
+}
+
+static void stream_to_be_killed(struct box *b, int report)
+{
+	struct stream stream = { .box = b, .report = report, .next = 1 };
+	struct streamed many[64];
+	struct pollfd p;
+
+	box_must_open(b);
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++) {
+		many[i].stream = &stream;
+		submit_next(&many[i]);
+	}
+	p = (struct pollfd){ .fd = store_fd(b->store), .events = POLLIN };
+	while (poll(&p, 1, 1000) == 1)
+		store_dispatch(b->store);
+	_exit(0);
+}
+
+START_TEST(a_kill_among_many_changes_leaves_the_first_ones_and_all_that_were_acknowledged)
+{
+	uint64_t random = 5;
+
+	for (int round = 0; round < 30; round++) {
+		uint32_t row, last = 0, n = 0;
+		struct box b;
+		int pipes[2];
+		pid_t pid;
+
+		box_init(&b);
+		ck_assert_int_eq(pipe(pipes), 0);
+		pid = fork();
+		if (pid == 0)
+			stream_to_be_killed(&b, pipes[1]);
+		close(pipes[1]);
+		usleep((useconds_t)(unit_random(&random) % 30000));
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		while (read(pipes[0], &row, sizeof(row)) == sizeof(row)) {
+			UNIT_CHECK(row == last + 1, "row %u after %u", row, last);
+			last = row;
+		}
+		close(pipes[0]);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		box_must_open(&b);
+		while (n + 1 < BOX_ROWS && b.found.version[STORE_ACTIVE][n + 1] == 1)
+			b.expected.version[STORE_ACTIVE][++n] = 1;
+		UNIT_CHECK(rows_equal(&b.found, &b.expected), "not the first %u rows", n);
+		UNIT_CHECK(n >= last, "%u rows were acknowledged, %u are there", last, n);
+		box_done(&b);
+	}
+}
+END_TEST
+
 /* ---- a first start --------------------------------------------------------------------------- */
 
 START_TEST(a_first_start_that_fails_or_is_killed_anywhere_is_no_obstacle)
@@ -481,6 +565,9 @@ int main(void)
 	tcase_add_loop_test(tcase, a_kill_at_any_call_loses_nothing_that_was_acknowledged, 0, 2);
 	tcase_add_loop_test(
 		tcase, a_kill_while_a_new_file_is_made_loses_nothing_and_brings_back_nothing, 0, 2);
+	tcase_add_test(
+		tcase,
+		a_kill_among_many_changes_leaves_the_first_ones_and_all_that_were_acknowledged);
 	tcase_add_loop_test(tcase, a_first_start_that_fails_or_is_killed_anywhere_is_no_obstacle, 0,
 			    2);
 	tcase_add_test(tcase, a_full_disk_refuses_changes_and_loses_none);
