@@ -16,8 +16,7 @@ enum {
 	BASE64_MAX = CREDENTIAL_VALUE_MAX / 3 * 4,
 	/* Of a message, what is not the value: keys, the name, numbers. */
 	FETCHED_OVERHEAD = 512,
-	SLICE = 16,	       /* credentials looked at before others get their turn */
-	HELD_SIZE = 32 * 1024, /* a credential's facts as JSON */
+	SLICE = 16, /* credentials looked at before others get their turn */
 };
 
 /* Instants are below. */
@@ -221,8 +220,7 @@ struct list {
 	struct stream stream;
 	bool admin;
 	char after[CREDENTIAL_NAME_MAX + 1]; /* the name looked at last; "": none yet */
-	size_t held_n;			     /* 0: none yet */
-	char held[HELD_SIZE];
+	struct held_reply held;
 };
 
 /* What a credential of this name is: either may be NULL. */
@@ -295,31 +293,13 @@ static void write_credential(struct json_writer *w, const struct known *k)
 	json_close(w, '}');
 }
 
-static void write_held(const struct list *l, struct request *req, bool last)
-{
-	struct json_writer *w = reply_begin(req);
-
-	json_key(w, "credential");
-	if (l->held_n)
-		json_put_value(w, (struct span){ l->held, l->held_n });
-	else
-		json_put_null(w);
-	if (last)
-		reply_end(req);
-	else
-		reply_end_continues(req);
-}
-
-/* Holds this one back, and lets go the one before it. */
 static void hold(struct list *l, struct request *req, const struct known *k)
 {
 	struct json_writer w;
 
-	if (l->held_n)
-		write_held(l, req, false);
-	json_writer_init(&w, l->held, sizeof(l->held));
+	held_begin(&l->held, req, &w);
 	write_credential(&w, k);
-	l->held_n = w.n;
+	held_end(&l->held, &w);
 }
 
 static void subject_for_fetch(struct request *req, struct subject *ret)
@@ -351,7 +331,7 @@ static int produce(struct stream *s, struct connection *c)
 		l->after[k.name.n] = '\0';
 	}
 	if (!more)
-		write_held(l, &req, true);
+		held_last(&l->held, &req);
 	return more;
 }
 
@@ -373,6 +353,7 @@ enum dispatched method_list_credentials(struct request *req)
 	list = calloc(1, sizeof(*list));
 	if (!list)
 		return reply_limit(req, "memory", 0);
+	list->held.key = "credential";
 	list->stream = (struct stream){ .produce = produce, .free = on_stream_free };
 	list->admin = is_admin(req);
 	req->connection->stream = &list->stream;

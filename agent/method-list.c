@@ -13,9 +13,8 @@
 #include "agent/token-call.h"
 
 enum {
-	PAGE = 64,	       /* ended tokens read at once */
-	SLICE = 512,	       /* tokens looked at before others get their turn */
-	HELD_SIZE = 24 * 1024, /* a token's facts as JSON */
+	PAGE = 64,   /* ended tokens read at once */
+	SLICE = 512, /* tokens looked at before others get their turn */
 };
 
 struct list_call {
@@ -57,8 +56,7 @@ struct list {
 	bool has_ended; /* ended stands at a token */
 	struct token_facts ended;
 
-	size_t held_n; /* 0: none yet */
-	char held[HELD_SIZE];
+	struct held_reply held;
 };
 
 /* ---- ended ones, a page at a time ------------------------------------------------------------ */
@@ -167,31 +165,13 @@ static bool is_wanted(const struct list *l, const struct token_facts *facts, uin
 		span_equal(facts->owner_name, owner_name));
 }
 
-static void write_held(struct list *l, struct request *req, bool last)
-{
-	struct json_writer *w = reply_begin(req);
-
-	json_key(w, "info");
-	if (l->held_n)
-		json_put_value(w, (struct span){ l->held, l->held_n });
-	else
-		json_put_null(w);
-	if (last)
-		reply_end(req);
-	else
-		reply_end_continues(req);
-}
-
-/* Holds these facts back, and lets go those before them. */
 static void hold(struct list *l, struct request *req, const struct token_facts *facts)
 {
 	struct json_writer w;
 
-	if (l->held_n)
-		write_held(l, req, false);
-	json_writer_init(&w, l->held, sizeof(l->held));
+	held_begin(&l->held, req, &w);
 	write_token(&w, facts);
-	l->held_n = w.n;
+	held_end(&l->held, &w);
 }
 
 /*
@@ -236,7 +216,7 @@ static int produce(struct stream *s, struct connection *c)
 			hold(l, &req, &facts);
 	}
 	if (r == 0)
-		write_held(l, &req, true);
+		held_last(&l->held, &req);
 	else if (r < 0 && r != -EAGAIN) {
 		reply_store_failed(&req, NULL);
 		r = 0;
@@ -280,6 +260,7 @@ static struct list *list_new(struct request *req, const struct list_call *call, 
 		return NULL;
 	l->stream = (struct stream){ .produce = produce, .free = on_stream_free };
 	l->deferred.complete = on_page_taken;
+	l->held.key = "info";
 	l->agent = a;
 	l->connection = req->connection;
 	l->all = call->all.value;

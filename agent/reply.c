@@ -73,6 +73,37 @@ enum dispatched reply_end_continues(struct request *req)
 	return end(req, true);
 }
 
+static void write_held(const struct held_reply *h, struct request *req)
+{
+	struct json_writer *w = reply_begin(req);
+
+	json_key(w, h->key);
+	if (h->n)
+		json_put_value(w, (struct span){ h->value, h->n });
+	else
+		json_put_null(w);
+}
+
+void held_begin(struct held_reply *h, struct request *req, struct json_writer *ret_w)
+{
+	if (h->n) {
+		write_held(h, req);
+		reply_end_continues(req);
+	}
+	json_writer_init(ret_w, h->value, sizeof(h->value));
+}
+
+void held_end(struct held_reply *h, const struct json_writer *w)
+{
+	h->n = w->n;
+}
+
+void held_last(struct held_reply *h, struct request *req)
+{
+	write_held(h, req);
+	reply_end(req);
+}
+
 enum dispatched reply_empty(struct request *req)
 {
 	reply_begin(req);

@@ -16,6 +16,22 @@ struct json_writer *reply_begin(struct request *req);
 enum dispatched reply_end(struct request *req);
 enum dispatched reply_end_continues(struct request *req);
 
+/*
+ * A reply of many, held back until it is known whether another follows, as the last one says so. The
+ * value is one member of it, `key`. Zeroed but for the key is none yet.
+ */
+struct held_reply {
+	const char *key;
+	size_t n;
+	char value[32 * 1024]; /* any token or credential, all of it escaped */
+};
+
+/* Lets go of the reply before, and starts *ret_w on the value of this one, for held_end(). */
+void held_begin(struct held_reply *h, struct request *req, struct json_writer *ret_w);
+void held_end(struct held_reply *h, const struct json_writer *w);
+/* Lets go of the last one; where there was none, of one whose value is null. */
+void held_last(struct held_reply *h, struct request *req);
+
 /* A reply with no parameters. */
 enum dispatched reply_empty(struct request *req);
 
