@@ -73,7 +73,7 @@ static const struct error errors[] = {
 	  "revocation holds until the agent stops: make room there, see its log, and try "
 	  "again." },
 	{ AGENT("PolicyInvalid"), JETON_ERROR_POLICY_INVALID,
-	  "The policies as they stand are wrong: {file}:{line}: {message}" },
+	  "The policies as they stand are wrong: {file}{line}: {message}" },
 	{ SERVICE("MethodNotFound"), JETON_ERROR_METHOD_NOT_FOUND,
 	  "The agent does not have the method {method}: it is older than this program." },
 	{ SERVICE("InterfaceNotFound"), JETON_ERROR_INTERFACE_NOT_FOUND,
@@ -135,7 +135,8 @@ static const struct local {
 
 /* ---- what a sentence's braces stand for ---- */
 
-enum { DETAIL_TEXT, DETAIL_NUMBER, DETAIL_INSTANT, DETAIL_SPAN };
+/* DETAIL_LINE: after a file's name; of a file as a whole, nothing. */
+enum { DETAIL_TEXT, DETAIL_NUMBER, DETAIL_INSTANT, DETAIL_SPAN, DETAIL_LINE };
 
 static const struct detail {
 	char name[14];
@@ -162,7 +163,7 @@ static const struct detail {
 	DETAIL("maxSec", DETAIL_SPAN, max_s),
 	DETAIL("max", DETAIL_NUMBER, max),
 	DETAIL("retryAfterSec", DETAIL_SPAN, retry_after_s),
-	DETAIL("line", DETAIL_NUMBER, line),
+	DETAIL("line", DETAIL_LINE, line),
 };
 
 static const struct detail *find_detail(struct span name)
@@ -253,6 +254,10 @@ static void put_detail(struct message *m, const struct jeton_error_info *info,
 		return;
 	}
 	number = number_of(info, detail);
+	if (detail->type == DETAIL_LINE && number == 0)
+		return;
+	if (detail->type == DETAIL_LINE)
+		put(m, SPAN(":"));
 	if (detail->type == DETAIL_INSTANT)
 		time_format_local((uint64_t)number, text, sizeof(text));
 	else if (detail->type == DETAIL_SPAN && number < INT64_MAX / (int64_t)USEC_PER_SEC)
