@@ -1,6 +1,5 @@
 /*
- * tests/unit/test-json.c - the judge held against a table and against a naive one; the walk and the
- * writer.
+ * tests/unit/test-json.c - the judge held against a table and against a naive one; and the walk.
  */
 #include "protocol/json.h"
 
@@ -8,22 +7,10 @@
 #include <stdio.h>
 
 #include "tests/unit/json-cases.h"
+#include "tests/unit/json-help.h"
 #include "tests/unit/unit.h"
 
 static struct json_scratch scratch;
-
-/* Judges a copy that ends where a read beyond it is noticed by the sanitizer and by valgrind. */
-static enum json_error judge(struct span text)
-{
-	char *copy = malloc(text.n ? text.n : 1);
-	enum json_error error;
-
-	UNIT_CHECK(copy, "no memory");
-	memcpy(copy, text.n ? text.p : "", text.n);
-	error = json_check((struct span){ copy, text.n }, &scratch);
-	free(copy);
-	return error;
-}
 
 static void check_cases(const struct json_case *cases, size_t n)
 {
@@ -274,45 +261,6 @@ START_TEST(changed_texts_are_judged_as_by_the_grammar)
 	ck_assert_uint_gt(taken, 1000);
 }
 END_TEST
-
-static size_t encode(uint32_t code, char *dst)
-{
-	unsigned char *p = (unsigned char *)dst;
-
-	if (code < 0x80) {
-		p[0] = (unsigned char)code;
-		return 1;
-	}
-	if (code < 0x800) {
-		p[0] = (unsigned char)(0xc0 | code >> 6);
-		p[1] = (unsigned char)(0x80 | (code & 0x3f));
-		return 2;
-	}
-	if (code < 0x10000) {
-		p[0] = (unsigned char)(0xe0 | code >> 12);
-		p[1] = (unsigned char)(0x80 | (code >> 6 & 0x3f));
-		p[2] = (unsigned char)(0x80 | (code & 0x3f));
-		return 3;
-	}
-	p[0] = (unsigned char)(0xf0 | code >> 18);
-	p[1] = (unsigned char)(0x80 | (code >> 12 & 0x3f));
-	p[2] = (unsigned char)(0x80 | (code >> 6 & 0x3f));
-	p[3] = (unsigned char)(0x80 | (code & 0x3f));
-	return 4;
-}
-
-/* The text of the one member of a checked object. */
-static struct span only_text(struct span text, char *dst, size_t size)
-{
-	struct json_iter it = json_iter(json_root(text));
-	struct json_value key, value;
-	struct span decoded;
-
-	UNIT_CHECK(json_next_member(&it, &key, &value), "no member");
-	UNIT_CHECK(json_string(value, dst, size, &decoded) == 0, "no room");
-	UNIT_CHECK(!json_next_member(&it, &key, &value), "a second member");
-	return decoded;
-}
 
 START_TEST(every_character_is_read_raw_and_escaped)
 {
@@ -644,109 +592,6 @@ START_TEST(a_number_is_an_integer_of_64_bits_or_none)
 }
 END_TEST
 
-/* Writes one of everything, and the NUL. */
-static void write_all(struct json_writer *w)
-{
-	json_open(w, '{');
-	json_key(w, "list");
-	json_open(w, '[');
-	json_put_int(w, INT64_MIN);
-	json_put_int(w, 0);
-	json_put_int(w, INT64_MAX);
-	json_open(w, '{');
-	json_close(w, '}');
-	json_open(w, '[');
-	json_close(w, ']');
-	json_put_value(w, SPAN("{\"raw\":1}"));
-	json_close(w, ']');
-	json_key(w, "yes");
-	json_put_bool(w, true);
-	json_key(w, "no");
-	json_put_bool(w, false);
-	json_key(w, "none");
-	json_put_string_or_null(w, SPAN_NONE);
-	json_key(w, "empty");
-	json_put_string_or_null(w, SPAN(""));
-	json_key(w, "text");
-	json_put_string(w, SPAN("a\"b\\c/\n\t\r\b\f\x01\x1f\x7f\xc3\xa9\xf0\x9d\x84\x9e long "
-				"enough for words"));
-	json_key(w, "null");
-	json_put_null(w);
-	json_close(w, '}');
-	json_put_raw(w, (struct span){ "", 1 });
-}
-
-static const char all_written[] = "{\"list\":[-9223372036854775808,0,9223372036854775807,{},[],{"
-				  "\"raw\":1}],\"yes\":true,\"no\":false,"
-				  "\"none\":null,\"empty\":\"\",\"text\":\"a\\\"b\\\\c/"
-				  "\\n\\t\\r\\b\\f\\u0001\\u001f\x7f\xc3\xa9"
-				  "\xf0\x9d\x84\x9e long enough for words\",\"null\":null}";
-
-START_TEST(what_is_written_is_json_with_commas_where_they_belong)
-{
-	char buf[2 * sizeof(all_written)];
-	struct json_writer w;
-
-	json_writer_init(&w, buf, sizeof(buf));
-	write_all(&w);
-	write_all(&w);
-	ck_assert(!w.overflow);
-	ck_assert_uint_eq(w.n, 2 * sizeof(all_written));
-	ck_assert_str_eq(buf, all_written);
-	ck_assert_str_eq(buf + sizeof(all_written), all_written);
-	ck_assert_int_eq(judge((struct span){ buf, sizeof(all_written) - 1 }), JSON_OK);
-}
-END_TEST
-
-START_TEST(what_does_not_fit_is_noticed_and_not_written)
-{
-	for (size_t size = 0; size < sizeof(all_written); size++) {
-		char *buf = malloc(size + 8);
-		struct json_writer w;
-
-		ck_assert_ptr_nonnull(buf);
-		memset(buf, '#', size + 8);
-		json_writer_init(&w, buf, size);
-		write_all(&w);
-		ck_assert(w.overflow);
-		ck_assert_uint_le(w.n, size);
-		ck_assert_mem_eq(buf, all_written, w.n);
-		for (size_t i = w.n; i < size + 8; i++)
-			UNIT_CHECK(buf[i] == '#', "%zu of %zu", i, size);
-		free(buf);
-	}
-}
-END_TEST
-
-START_TEST(every_text_comes_back_as_it_was_written)
-{
-	uint64_t random = 31;
-
-	for (int round = 0; round < 50000; round++) {
-		char text[160], buf[1000], decoded[160];
-		struct span found;
-		struct json_writer w;
-		size_t n = 0;
-
-		for (uint64_t left = unit_random(&random) % 30; left > 0; left--) {
-			uint32_t code = (uint32_t)(unit_random(&random) % (1u << (1 + left % 20)));
-
-			if (code > 0 && (code < 0xd800 || code > 0xdfff))
-				n += encode(code, text + n);
-		}
-		json_writer_init(&w, buf, sizeof(buf));
-		json_open(&w, '{');
-		json_key(&w, "k");
-		json_put_string(&w, (struct span){ text, n });
-		json_close(&w, '}');
-		UNIT_CHECK(!w.overflow && judge((struct span){ buf, w.n }) == JSON_OK, "%.*s",
-			   (int)w.n, buf);
-		found = only_text((struct span){ buf, w.n }, decoded, sizeof(decoded));
-		UNIT_CHECK(span_equal(found, (struct span){ text, n }), "%.*s", (int)w.n, buf);
-	}
-}
-END_TEST
-
 START_TEST(every_error_has_a_text)
 {
 	for (int error = JSON_OK; error <= JSON_TOO_DEEP; error++)
@@ -765,6 +610,4 @@ UNIT_MAIN("json", what_is_json_is_taken_but_for_what_is_refused_on_purpose,
 	  the_largest_texts_fit, a_walk_gives_what_is_there, a_string_is_compared_as_it_is_meant,
 	  a_string_without_escapes_is_not_copied_and_one_with_some_fits_exactly,
 	  a_number_is_an_integer_of_64_bits_or_none,
-	  what_is_written_is_json_with_commas_where_they_belong,
-	  what_does_not_fit_is_noticed_and_not_written, every_text_comes_back_as_it_was_written,
 	  every_error_has_a_text)
