@@ -93,6 +93,17 @@ static const struct method *find_method(struct span name, struct span *ret_inter
 	return NULL;
 }
 
+/* Whose uid is nobody's here: not even what everyone may. */
+static enum dispatched refuse_unmapped(struct request *req)
+{
+	struct agent *a = req->agent;
+
+	log_limited(&a->limit_refused, agent_monotonic(a), "uid %u (pid %d) is refused: %s",
+		    (unsigned)req->connection->peer.uid, (int)req->connection->peer.pid,
+		    peer_standing_text(PEER_UNMAPPED));
+	return reply_permission_denied(req);
+}
+
 static enum dispatched call_method(struct request *req)
 {
 	struct agent *a = req->agent;
@@ -111,6 +122,8 @@ static enum dispatched call_method(struct request *req)
 		return reply_policy_invalid(req, &a->policy_error);
 	if (!a->policy && (method->who != ANYONE || !(method->flags & EVEN_WHEN_REFUSING)))
 		return change_wait_names(req);
+	if (peer_is_unmapped(&req->connection->peer) && !(method->flags & EVEN_WHEN_REFUSING))
+		return refuse_unmapped(req);
 	if (method->who == ADMINISTRATORS && !is_admin(req))
 		return reply_permission_denied(req);
 	if (!method->call)

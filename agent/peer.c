@@ -43,8 +43,7 @@ int peer_init(struct peer *p, int fd)
 static int read_groups(struct peer *p, int fd)
 {
 	socklen_t n = 64 * sizeof(gid_t);
-	_cleanup_free_
-	gid_t *groups = malloc(n + sizeof(gid_t));
+	_cleanup_free_ gid_t *groups = malloc(n + sizeof(gid_t));
 	gid_t *larger;
 
 	if (!groups)
@@ -81,8 +80,7 @@ static bool is_gone(int pidfd)
 static enum peer_standing judge_namespace(const struct peer *p, int pidfd)
 {
 	char path[64], info[1024];
-	_cleanup_close_
-	int fd = -1;
+	_cleanup_close_ int fd = -1;
 	const char *line;
 	ssize_t n;
 	long number, inner;
@@ -122,14 +120,18 @@ static void keep_pidfd(struct peer *p, int *pidfd)
 		p->pidfd = steal_fd(pidfd);
 }
 
+bool peer_is_unmapped(const struct peer *p)
+{
+	return p->uid == OVERFLOW_ID || p->uid == (uid_t)-1;
+}
+
 static enum peer_standing find_standing(struct peer *p, int fd)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	socklen_t n = sizeof(pidfd);
 	enum peer_standing standing;
 
-	if (p->uid == OVERFLOW_ID || p->uid == (uid_t)-1)
+	if (peer_is_unmapped(p))
 		return PEER_UNMAPPED;
 	if (p->pid == 0)
 		return PEER_ELSEWHERE;

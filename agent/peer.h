@@ -58,6 +58,9 @@ static inline bool peer_is_known(const struct peer *p)
 /* Why a peer that is not PEER_HERE is refused, for the log, with what to do. */
 const char *peer_standing_text(enum peer_standing standing);
 
+/* Its uid has no meaning here, as is known from the start. */
+bool peer_is_unmapped(const struct peer *p);
+
 bool peer_is_member(const struct peer *p, gid_t gid);
 
 /*

@@ -87,8 +87,12 @@ def who_connected_counts_and_not_who_uses_the_connection():
 @test(needs=[root])
 def the_overflow_uid_is_refused():
     agent = Agent(policy="[Access]\nUser=*\nScope=a:read\n").start()
-    for method, parameters in (("Issue", {"name": "n"}), ("List", {}), ("Reload", {})):
+    token = agent.admin().call("Issue", name="n")["token"]
+    for method, parameters in (("Issue", {"name": "n"}), ("List", {}), ("Reload", {}),
+                               ("Verify", {"token": token}), ("Revoke", {"token": token}),
+                               ("Derive", {"token": token, "name": "n"})):
         refused(agent.connect(65534), method, **parameters)
+    assert agent.connect(65534).call("GetStatus")["tokensActive"] == 1
 
 
 @test(needs=[root])
