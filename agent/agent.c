@@ -385,9 +385,10 @@ void agent_done(struct agent *a)
 		deadline_done(a);
 		sd_event_source_unref(a->stop_timer);
 	}
+	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
+	store_close(a->store);
 	holders_done(a);
 	watch_done(a);
-	store_close(a->store);
 	rules_done(a);
 	names_free(a->names);
 	change_forget_waiting(a);
