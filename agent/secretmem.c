@@ -229,22 +229,6 @@ static int grow_first(struct secretmem *mem, struct region *r, size_t n)
 	return 0;
 }
 
-/*
- * The address sanitizer takes addresses that its own memory once had (that of a thread that ended) for
- * its own still, whoever maps them anew.
- */
-static void tell_sanitizer(const void *p, size_t n)
-{
-#ifdef __SANITIZE_ADDRESS__
-	void __asan_unpoison_memory_region(const volatile void *p, size_t n);
-
-	__asan_unpoison_memory_region(p, n);
-#else
-	(void)p;
-	(void)n;
-#endif
-}
-
 int region_grow(struct region *r, size_t n)
 {
 	struct secretmem *mem = r->mem;
@@ -263,7 +247,6 @@ int region_grow(struct region *r, size_t n)
 		k = grow_as(mem->kind, r, n);
 	if (k < 0)
 		return -ENOMEM;
-	tell_sanitizer(r->base + r->size, n);
 	r->size += n;
 	if (mem)
 		mem->locked += n;
