@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { FORMAT = 1, FIXED_LEN = 2 + 8 + 8 + 8 + 4 + OWNER_TAG_LEN + 1 };
@@ -87,9 +88,12 @@ int event_record_read(const uint8_t *data, size_t n, struct event *ret)
 	    memchr(p, '\0', n_credential))
 		return -EBADMSG;
 	if (n_credential > 0) {
-		event.credential = strndup((const char *)p, n_credential);
+		event.credential = malloc(n_credential + 1U);
 		if (!event.credential)
 			return -ENOMEM;
+		/* Nothing behind the record is looked at: it may end where its memory ends. */
+		memcpy(event.credential, p, n_credential);
+		event.credential[n_credential] = '\0';
 	}
 	*ret = event;
 	return 0;

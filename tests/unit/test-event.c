@@ -42,8 +42,13 @@ START_TEST(a_record_holds_all_of_its_event)
 	for (enum event_kind kind = EVENT_ISSUED; kind <= EVENT_UNLOCKED; kind++) {
 		struct event e = sample(kind), back;
 		size_t n = event_record_write(&e, record);
+		/* With nothing behind it, as at the end of what a load reads at once. */
+		uint8_t *alone = malloc(n);
 
-		ck_assert_int_eq(event_record_read(record, n, &back), 0);
+		ck_assert_ptr_nonnull(alone);
+		memcpy(alone, record, n);
+		ck_assert_int_eq(event_record_read(alone, n, &back), 0);
+		free(alone);
 		ck_assert(events_equal(&e, &back));
 		free(back.credential);
 	}
