@@ -212,8 +212,10 @@ def a_unit_of_a_user_that_exists_while_it_runs_fetches_by_its_unit():
     assert with_user.error("Issue", name="n") == "InvalidParameter"
     other = box.process(user="other", unit="apps.service", properties=["DynamicUser=yes"])
     assert other.error("Fetch", credential="key") == "NoSuchCredential"
-    outside = box.process(user="nobody")
+    outside = box.process(user="daemon")
     assert outside.error("Fetch", credential="key") == "NoSuchCredential"
+    # Who has no uid of its own here, which nobody's number stands for, may nothing at all.
+    assert box.process(user="nobody").error("Fetch", credential="key") == "PermissionDenied"
 
 
 @test
