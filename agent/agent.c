@@ -266,12 +266,18 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
 static int on_reload_signal(sd_event_source *source, const struct signalfd_siginfo *info,
 			    void *userdata)
 {
+	struct agent *a = userdata;
 	struct policy_error error;
 
 	(void)source;
 	(void)info;
+	if (a->locked) {
+		log_warning("the policies are not read anew while the agent is locked: unlock it "
+			    "(jetonctl unlock), then reload");
+		return 0;
+	}
 	/* What is wrong has been logged. */
-	if (rules_reload(userdata, NULL, NULL, &error) == -ENOMEM)
+	if (rules_reload(a, NULL, NULL, &error) == -ENOMEM)
 		log_error("no memory to read the policies anew");
 	return 0;
 }

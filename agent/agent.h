@@ -89,6 +89,7 @@ struct agent {
 	struct policy *policy; /* NULL until the first one's names are looked up: calls wait */
 	uint64_t access_generation; /* grows when policies or accounts change: kept decisions of before are void */
 	bool refusing; /* started with wrong policies */
+	bool locked;   /* by a passphrase: see lock.h */
 	struct policy_error policy_error;
 	uint64_t policies_loaded_us;
 

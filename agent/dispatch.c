@@ -18,6 +18,7 @@ enum method_flags {
 	NEEDS_MORE = 1,		/* many replies */
 	REPLY_IS_POINT = 2,	/* oneway: nothing happens */
 	EVEN_WHEN_REFUSING = 4, /* with wrong policies too */
+	EVEN_WHEN_LOCKED = 8,
 };
 
 struct method {
@@ -28,8 +29,9 @@ struct method {
 };
 
 static const struct method service_methods[] = {
-	{ "GetInfo", method_get_info, ANYONE, EVEN_WHEN_REFUSING },
-	{ "GetInterfaceDescription", method_get_interface_description, ANYONE, EVEN_WHEN_REFUSING },
+	{ "GetInfo", method_get_info, ANYONE, EVEN_WHEN_REFUSING | EVEN_WHEN_LOCKED },
+	{ "GetInterfaceDescription", method_get_interface_description, ANYONE,
+	  EVEN_WHEN_REFUSING | EVEN_WHEN_LOCKED },
 };
 
 static const struct method agent_methods[] = {
@@ -38,9 +40,9 @@ static const struct method agent_methods[] = {
 	{ "Derive", method_derive, ANYONE, REPLY_IS_POINT },
 	{ "List", method_list, ANYONE, NEEDS_MORE },
 	{ "Describe", method_describe, ANYONE, 0 },
-	{ "Revoke", method_revoke, ANYONE, 0 },
+	{ "Revoke", method_revoke, ANYONE, EVEN_WHEN_LOCKED }, /* by id */
 	{ "Rotate", method_rotate, ANYONE, REPLY_IS_POINT },
-	{ "GetStatus", method_get_status, ANYONE, EVEN_WHEN_REFUSING },
+	{ "GetStatus", method_get_status, ANYONE, EVEN_WHEN_REFUSING | EVEN_WHEN_LOCKED },
 	{ "Reload", method_reload, ADMINISTRATORS, EVEN_WHEN_REFUSING },
 	{ "Put", method_put, ADMINISTRATORS, 0 },
 	{ "Forget", method_forget, ADMINISTRATORS, 0 },
@@ -118,6 +120,8 @@ static enum dispatched call_method(struct request *req)
 	if (!method)
 		return reply_error(req, "org.varlink.service.InterfaceNotFound", "interface",
 				   interface.n ? interface : req->call.method);
+	if (a->locked && !(method->flags & EVEN_WHEN_LOCKED))
+		return reply_agent_locked(req);
 	if (a->refusing && !(method->flags & EVEN_WHEN_REFUSING))
 		return reply_policy_invalid(req, &a->policy_error);
 	if (!a->policy && (method->who != ANYONE || !(method->flags & EVEN_WHEN_REFUSING)))

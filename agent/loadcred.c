@@ -304,6 +304,10 @@ static void decide(struct loadcred *l)
 	struct subject subject = { .uid = (uid_t)-1, .no_user = true, .unit = l->unit.name };
 	const struct policy_credential *credential;
 
+	if (a->locked) {
+		refuse(l, "the agent is locked (jetonctl unlock)");
+		return;
+	}
 	if (a->refusing) {
 		refuse(l, "the policies are wrong (jetonctl policy check)");
 		return;

@@ -20,6 +20,12 @@ static bool has_no_parameters(struct request *req, struct bad_parameter *bad)
 	return params_read(&req->call.params, NULL, 0, &req->agent->text, &nothing, 0, bad);
 }
 
+/* Locked comes first, since it is what has to be undone first. */
+static const char *state_name(const struct agent *a)
+{
+	return a->locked ? "locked" : a->refusing ? "refusing" : "running";
+}
+
 static void write_int(struct json_writer *w, const char *key, uint64_t value)
 {
 	json_key(w, key);
@@ -51,7 +57,7 @@ enum dispatched method_get_status(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	w = reply_begin(req);
 	write_word(w, "version", JETON_VERSION);
-	write_word(w, "state", a->refusing ? "refusing" : "running");
+	write_word(w, "state", state_name(a));
 	write_word(w, "memory", memory_names[a->mem.kind]);
 	write_int(w, "lockedBytes", a->mem.kind == MEMORY_UNLOCKED ? 0 : a->mem.locked);
 	write_int(w, "lockedLimit", locked_limit(a));

@@ -143,6 +143,9 @@ enum dispatched method_revoke(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (!call.id.p == !call.token.p)
 		return reply_invalid_parameter(req, call.id.p ? "token" : "id");
+	/* While locked by id only: a value is not looked at. */
+	if (call.token.p && req->agent->locked)
+		return reply_agent_locked(req);
 	if (call.token.p)
 		return revoke_by_value(req, call.token);
 	if (!id_read(call.id, &id))

@@ -316,6 +316,11 @@ enum dispatched reply_binding_unavailable(struct request *req, enum token_bindin
 	return reply_error(req, OURS "BindingUnavailable", "binding", span_of(binding_names[binding]));
 }
 
+enum dispatched reply_agent_locked(struct request *req)
+{
+	return reply_error(req, OURS "AgentLocked", NULL, SPAN_NONE);
+}
+
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
 {
 	struct json_writer *w = reply_error_begin(req, OURS "PolicyInvalid");

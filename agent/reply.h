@@ -62,5 +62,6 @@ enum dispatched reply_token_expired(struct request *req, const struct token_fact
 enum dispatched reply_token_revoked(struct request *req, uint64_t id);
 enum dispatched reply_wrong_bearer(struct request *req, uint64_t id); /* counted as a refusal */
 enum dispatched reply_binding_unavailable(struct request *req, enum token_binding binding);
+enum dispatched reply_agent_locked(struct request *req);
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error);
 void reply_store_failed(struct request *req, void *unused);

@@ -154,12 +154,15 @@ static void on_fetches_kept(struct agent *a, int r)
 		keep_fetches(a);
 }
 
-/* Those of a change that is still under way are passed over. */
+/*
+ * Those of a change that is still under way are passed over. While locked there is no key to keep
+ * them with.
+ */
 static void keep_fetches(struct agent *a)
 {
 	struct credential_change *change;
 
-	if (credentials_prepare_fetched(a->credentials, SLICE, &change) < 0 || !change ||
+	if (a->locked || credentials_prepare_fetched(a->credentials, SLICE, &change) < 0 || !change ||
 	    change_submit_own_credentials(a, change, on_fetches_kept) < 0)
 		return; /* What is not kept yet is looked for again in the next period. */
 }
