@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/fdstore.h"
 #include "agent/log.h"
 #include "agent/paths.h"
 
@@ -61,7 +62,8 @@ int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credent
 		return n;
 	}
 	for (int i = 0; i < n; i++) {
-		if (r == 0)
+		/* What systemd kept for us has been taken already. */
+		if (r == 0 && !fdstore_is_ours(names[i]))
 			r = take_passed(SD_LISTEN_FDS_START + i, names[i], credential_path,
 					ret_agent, ret_credential);
 		free(names[i]);

@@ -11,7 +11,7 @@
 /*
  * Takes the sockets that systemd passed: the agent's own and, told by its name (a
  * FileDescriptorName= or unit with "credential" in it) or by its path, the one for credentials.
- * Those that were not passed stay as they are. Returns 0, or a negative errno where something was
+ * Those that were not passed stay as they are, and what agent/fdstore.h is about is passed over. Returns 0, or a negative errno where something was
  * passed that is no listening Unix stream socket, or too much of it.
  */
 int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credential) MUST_USE;
