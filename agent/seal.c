@@ -20,10 +20,10 @@
 enum { FORMAT = 1 };
 
 /* What a sealed piece is; the first byte of its associated data after the format. */
-enum piece { PIECE_ROW = 1, PIECE_ROOT = 2 };
+enum piece { PIECE_ROW = 1, PIECE_ROOT = 2, PIECE_NOTE = 3 };
 
 /* Numbers of the derived keys, under the context of each. */
-enum { KEY_ROWS = 1, KEY_SETS = 2, KEY_OWNERS = 3 };
+enum { KEY_ROWS = 1, KEY_SETS = 2, KEY_OWNERS = 3, KEY_NOTES = 9 };
 enum { KEY_CHECK = 1 };
 
 /* As much of the stack as hashing a key may have written on. */
@@ -75,6 +75,7 @@ void seal_init(struct seal *s, const uint8_t *master_key, const uint8_t id[stati
 						 (const uint8_t *)"jeton store key");
 	crypto_kdf_derive_from_key(s->set_key, sizeof(s->set_key), KEY_SETS, kdf_store, own);
 	crypto_kdf_derive_from_key(s->owner_key, sizeof(s->owner_key), KEY_OWNERS, kdf_store, own);
+	crypto_kdf_derive_from_key(s->note_key, sizeof(s->note_key), KEY_NOTES, kdf_store, own);
 	crypto_kdf_derive_from_key(own, SEAL_KEY_LEN, KEY_ROWS, kdf_store, own);
 	memcpy(s->id, id, SEAL_ID_LEN);
 	sodium_stackzero(HASH_STACK);
@@ -142,6 +143,31 @@ int seal_open_row(const struct seal *s, const struct seal_place *place, const ui
 	uint8_t ad[AD_MAX];
 
 	return open_piece(s->row_key, ad, row_ad(s, place, ad), sealed, n, dst);
+}
+
+static size_t note_ad(const struct seal *s, uint64_t number, uint64_t at,
+		      uint8_t ad[static AD_MAX])
+{
+	ad[0] = FORMAT;
+	ad[1] = PIECE_NOTE;
+	memcpy(ad + 2, s->id, SEAL_ID_LEN);
+	return (size_t)(put_number(put_number(ad + 2 + SEAL_ID_LEN, number, 8), at, 8) - ad);
+}
+
+void seal_note(const struct seal *s, uint64_t number, uint64_t at, const uint8_t *note, size_t n,
+	       uint8_t *dst)
+{
+	uint8_t ad[AD_MAX];
+
+	seal_piece(s->note_key, ad, note_ad(s, number, at, ad), note, n, dst);
+}
+
+int seal_open_note(const struct seal *s, uint64_t number, uint64_t at, const uint8_t *sealed,
+		   size_t n, uint8_t *dst)
+{
+	uint8_t ad[AD_MAX];
+
+	return open_piece(s->note_key, ad, note_ad(s, number, at, ad), sealed, n, dst);
 }
 
 /* ---- sets and the root ----------------------------------------------------------------------- */

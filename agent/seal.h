@@ -27,6 +27,7 @@ struct seal {
 	uint8_t row_key[SEAL_KEY_LEN];
 	uint8_t set_key[16];
 	uint8_t owner_key[16];
+	uint8_t note_key[SEAL_KEY_LEN];
 	uint8_t id[SEAL_ID_LEN];
 };
 
@@ -64,6 +65,15 @@ void seal_row(const struct seal *s, const struct seal_place *place, const uint8_
  */
 int seal_open_row(const struct seal *s, const struct seal_place *place, const uint8_t *sealed,
 		  size_t n, uint8_t *dst) MUST_USE;
+
+/*
+ * The same for a note: what the agent keeps for its own next start only, outside of the store. It is
+ * good for the place that two numbers of the caller's name.
+ */
+void seal_note(const struct seal *s, uint64_t number, uint64_t at, const uint8_t *note, size_t n,
+	       uint8_t *dst);
+int seal_open_note(const struct seal *s, uint64_t number, uint64_t at, const uint8_t *sealed,
+		   size_t n, uint8_t *dst) MUST_USE;
 
 /* What stands for an owner on disk. Never 0. */
 uint64_t seal_owner_tag(const struct seal *s, uid_t owner);

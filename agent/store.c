@@ -27,6 +27,7 @@ enum {
 };
 
 _Static_assert(sizeof(struct seal) <= SCRATCH_AT, "keys");
+_Static_assert(STORE_NOTE_OVERHEAD - SEAL_OVERHEAD == 0, "notes");
 _Static_assert(STORE_KEY_LEN - SEAL_KEY_LEN == 0, "key");
 _Static_assert(STORE_EVENTS - SEAL_TABLES == 0, "tables");
 _Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root");
@@ -269,6 +270,18 @@ uint64_t store_highest_row(const struct store *s)
 int store_fd(const struct store *s)
 {
 	return s->queue.event_fd;
+}
+
+void store_seal_note(const struct store *s, uint64_t number, uint64_t at, const uint8_t *note,
+		     size_t n, uint8_t *dst)
+{
+	seal_note(s->seal, number, at, note, n, dst);
+}
+
+int store_open_note(const struct store *s, uint64_t number, uint64_t at, const uint8_t *sealed,
+		    size_t n, uint8_t *dst)
+{
+	return seal_open_note(s->seal, number, at, sealed, n, dst);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -143,3 +143,13 @@ void store_read_ended_row(struct store *s, uint64_t row,
 int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
 		    const uint8_t **ret_record, size_t *ret_n) MUST_USE;
 void store_rows_free(struct store_rows *rows); /* before store_close(). NULL is fine */
+
+/*
+ * Seals a note, which the agent keeps outside of the store for its own next start, under a key of the
+ * store's for the place that two numbers name; and opens it. As seal_note() and seal_open_note() do.
+ */
+enum { STORE_NOTE_OVERHEAD = 24 + 16 };
+void store_seal_note(const struct store *s, uint64_t number, uint64_t at, const uint8_t *note,
+		     size_t n, uint8_t *dst);
+int store_open_note(const struct store *s, uint64_t number, uint64_t at, const uint8_t *sealed,
+		    size_t n, uint8_t *dst) MUST_USE; /* 0, -EBADMSG */
