@@ -17,6 +17,7 @@
 #include "agent/deadline.h"
 #include "agent/denied.h"
 #include "agent/holder.h"
+#include "agent/last-use.h"
 #include "agent/listener.h"
 #include "agent/loadcred.h"
 #include "agent/masterkey.h"
@@ -337,7 +338,9 @@ int agent_start(struct agent *a)
 		r = start_store(a);
 	if (r < 0)
 		return r;
-	r = start_event(a);
+	r = last_use_start(a);
+	if (r == 0)
+		r = start_event(a);
 	if (r == 0)
 		r = names_new(&a->names);
 	if (r == 0)
@@ -382,7 +385,7 @@ void agent_done(struct agent *a)
 	close_connections(a);
 	loadcred_done(a);
 	if (a->store && a->event) {
-		upkeep_keep_all(a);
+		last_use_keep_all(a);
 		change_drain(a);
 	}
 	if (a->event) {
@@ -393,6 +396,7 @@ void agent_done(struct agent *a)
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
 	store_close(a->store);
+	last_use_done(a);
 	holders_done(a);
 	watch_done(a);
 	rules_done(a);

@@ -27,6 +27,7 @@ struct watch;
 struct candidate;
 struct loadcred;
 struct credentials;
+struct carried;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -101,6 +102,15 @@ struct agent {
 	sd_event_source *watch_source; /* tells them of what is new */
 	bool reload_untold;	       /* its event could not be kept yet */
 	struct credentials *credentials;
+	struct carried *carried; /* notes of last uses; NULL: there is no place for them */
+	struct {
+		unsigned n_parts; /* that are under way; 0: no round is */
+		size_t n_uses;	  /* still to be kept by this round */
+		size_t n_fetches; /* in the change under way */
+		bool failed;
+		bool again; /* another round was asked for meanwhile */
+		uint64_t retry_us; /* after one that failed: not before, monotonic */
+	} keep;		    /* last-use.c's */
 	uint64_t *denied; /* ids: see denied.h */
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;
@@ -108,7 +118,7 @@ struct agent {
 	sd_event_source *store_source, *names_source;
 	struct deferred *deferred_first, *deferred_last;
 	struct pending *waiting_calls; /* whose end is not known yet */
-	bool sweeping, keeping, forgetting; /* a change of upkeep.c is under way */
+	bool sweeping, forgetting; /* a change of upkeep.c is under way */
 
 	struct listener *listener, *credential_listener;
 	struct loadcred *loadcreds; /* units whose credentials are being sent */

@@ -283,6 +283,14 @@ void credentials_fetched(struct credentials *all, struct span name, uint64_t now
 	soil(all, e);
 }
 
+void credentials_each_unkept(const struct credentials *all,
+			     void (*on_fetched)(void *userdata, const struct credential *c),
+			     void *userdata)
+{
+	for (const struct entry *e = all->dirty_oldest; e; e = e->dirty_newer)
+		on_fetched(userdata, &e->c);
+}
+
 /* ---- changes --------------------------------------------------------------------------------- */
 
 /* Of a change of values there is one step; of last fetches there are several. */
@@ -539,6 +547,9 @@ int credentials_load(struct credentials *all, uint64_t row, uint32_t version, co
 		all->highest_row = row;
 	if (r.kind == CREDENTIAL_VALUE)
 		return load_value(all, e, &r);
+	/* Of a fetch that was noted elsewhere the newer one counts. */
+	if (e->is_dirty && e->c.fetched_us >= r.fetched_us)
+		return 0;
 	e->c.fetched_us = r.fetched_us;
 	set_fetched_by(&e->c, r.fetched_by);
 	return 0;

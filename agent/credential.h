@@ -57,6 +57,11 @@ void credential_open(const struct credentials *all, const struct credential *c, 
 void credentials_fetched(struct credentials *all, struct span name, uint64_t now_us,
 			 struct span by);
 
+/* Calls back for each whose last fetch is not in the store, nor on its way there. */
+void credentials_each_unkept(const struct credentials *all,
+			     void (*on_fetched)(void *userdata, const struct credential *c),
+			     void *userdata);
+
 /* ---- changing -------------------------------------------------------------------------------- */
 
 /* Ended with credential_commit() or credential_rollback(), each of which frees it. */

@@ -15,6 +15,7 @@
 #include "agent/credential.h"
 #include "agent/change.h"
 #include "agent/holder.h"
+#include "agent/last-use.h"
 #include "agent/mint.h"
 #include "agent/peer.h"
 #include "agent/policy/access.h"
@@ -183,7 +184,7 @@ static void give_held(struct loadcred *l)
 	}
 	l->n = held->n;
 	credential_open(a->credentials, held, l->value);
-	credentials_fetched(a->credentials, name, agent_now(a), span_of(l->unit.name));
+	last_use_fetched(a, name, agent_now(a), span_of(l->unit.name));
 	answer(l);
 }
 
@@ -294,7 +295,7 @@ static void mint_value(struct loadcred *l, const struct policy_credential *c)
 		refuse(l, "no memory is left for another token");
 		return;
 	}
-	credentials_fetched(a->credentials, facts.credential, agent_now(a), facts.issued_to);
+	last_use_fetched(a, facts.credential, agent_now(a), facts.issued_to);
 }
 
 static void decide(struct loadcred *l)

@@ -18,6 +18,7 @@
 #include "agent/change.h"
 #include "agent/credential.h"
 #include "agent/holder.h"
+#include "agent/last-use.h"
 #include "agent/method.h"
 #include "agent/mint.h"
 #include "agent/reply.h"
@@ -240,8 +241,8 @@ static enum dispatched fetch_held(struct request *req, const struct fetch_call *
 		if (fd < 0)
 			return no_descriptor(req, fd);
 	}
-	credentials_fetched(a->credentials, call->credential, req->now_us,
-			    peer_label(req->connection));
+	last_use_fetched(a, call->credential, req->now_us,
+			 peer_label(req->connection));
 	return give(req, &f, fd);
 }
 
@@ -268,7 +269,7 @@ static enum dispatched bring_in(struct request *req, const struct fetch_call *ca
 	f.token_id = facts->id;
 	give(req, &f, fd);
 	mint_done(a);
-	credentials_fetched(a->credentials, call->credential, req->now_us, facts->issued_to);
+	last_use_fetched(a, call->credential, req->now_us, facts->issued_to);
 	return mint_submit(req, change, facts->id, holder);
 }
 

@@ -10,6 +10,7 @@
 #include "agent/change.h"
 #include "agent/cut.h"
 #include "agent/holder.h"
+#include "agent/last-use.h"
 #include "agent/method.h"
 #include "agent/presented.h"
 #include "agent/reply.h"
@@ -202,6 +203,7 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 	struct access space = { 0 };
 	struct agent *a = req->agent;
 	struct told told = { .policy = a->policy, .limited = limited };
+	struct last_use was;
 	struct span scope;
 
 	if (!is_borne_rightly(req, call, facts))
@@ -218,8 +220,9 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 
 	if (facts->uses_left != USES_UNLIMITED)
 		return verify_with_use(req, ref, facts, &told);
+	was = (struct last_use){ facts->last_used_us, facts->last_used_by };
 	note_use(req, facts);
-	vault_used(a->vault, ref, req->now_us, facts->last_used_by);
+	last_use_verified(a, ref, &was, facts);
 	a->verified_total++;
 	return reply_verify(req, facts, &told);
 }

@@ -5,8 +5,8 @@
 #include "agent/upkeep.h"
 
 #include "agent/change.h"
-#include "agent/credential.h"
 #include "agent/holder.h"
+#include "agent/last-use.h"
 #include "agent/rules-in-force.h"
 #include "agent/trim.h"
 #include "agent/watch.h"
@@ -84,7 +84,7 @@ static int on_expiry(sd_event_source *source, uint64_t at_us, void *userdata)
 	return 0;
 }
 
-/* ---- last uses, and ended tokens that are no longer kept ------------------------------------- */
+/* ---- ended tokens that are no longer kept ----------------------------------------------------- */
 
 static void forget_some(struct agent *a);
 
@@ -114,75 +114,6 @@ static void forget_some(struct agent *a)
 	a->forgetting = change_submit_own(a, change, on_forgotten) == 0;
 }
 
-static void keep_some(struct agent *a);
-
-static void on_kept(struct agent *a, int r)
-{
-	a->keeping = false;
-	if (r == 0)
-		keep_some(a);
-}
-
-static void keep_some(struct agent *a)
-{
-	struct vault_change *change;
-	size_t n = 0;
-
-	if (a->keeping)
-		return;
-	change = vault_change_new(a->vault);
-	if (!change || vault_prepare_last_used(change, SLICE, &n) < 0 || n == 0) {
-		vault_rollback(change);
-		return;
-	}
-	a->keeping = change_submit_own(a, change, on_kept) == 0;
-}
-
-static void no_more(struct agent *a, int r)
-{
-	(void)a;
-	(void)r;
-}
-
-/* ---- last fetches of credentials ------------------------------------------------------------- */
-
-static void keep_fetches(struct agent *a);
-
-static void on_fetches_kept(struct agent *a, int r)
-{
-	if (r == 0)
-		keep_fetches(a);
-}
-
-/*
- * Those of a change that is still under way are passed over. While locked there is no key to keep
- * them with.
- */
-static void keep_fetches(struct agent *a)
-{
-	struct credential_change *change;
-
-	if (a->locked || credentials_prepare_fetched(a->credentials, SLICE, &change) < 0 || !change ||
-	    change_submit_own_credentials(a, change, on_fetches_kept) < 0)
-		return; /* What is not kept yet is looked for again in the next period. */
-}
-
-void upkeep_keep_all(struct agent *a)
-{
-	struct vault_change *change;
-	size_t n;
-
-	keep_fetches(a);
-	do {
-		n = 0;
-		change = vault_change_new(a->vault);
-		if (!change || vault_prepare_last_used(change, SLICE, &n) < 0 || n == 0) {
-			vault_rollback(change);
-			return;
-		}
-	} while (change_submit_own(a, change, no_more) == 0);
-}
-
 /* A whole period without a call, after one with calls. */
 static void trim_when_idle(struct agent *a)
 {
@@ -199,8 +130,7 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 	struct agent *a = userdata;
 
 	(void)at_us;
-	keep_some(a);
-	keep_fetches(a);
+	last_use_keep(a);
 	forget_some(a);
 	holders_tidy(a);
 	if (a->reload_untold)

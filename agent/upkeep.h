@@ -17,6 +17,3 @@ void upkeep_vault_changed(struct agent *a);
 
 /* Ends what has come to its end by now, without waiting for the timer. */
 void upkeep_sweep(struct agent *a);
-
-/* Hands the last uses that are not in the store yet to it; for the end of the agent. */
-void upkeep_keep_all(struct agent *a);

@@ -191,6 +191,11 @@ void token_soil(struct vault *v, struct token *t)
 		t->flags |= TOKEN_IS_DIRTY;
 }
 
+size_t vault_n_unkept(const struct vault *v)
+{
+	return v->dirty.n;
+}
+
 uint32_t token_user_label(struct vault *v, struct span by)
 {
 	bool full = false;

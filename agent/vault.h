@@ -229,6 +229,12 @@ int vault_prepare_use(struct vault_change *c, token_ref ref, uint64_t now_us, st
 int vault_prepare_last_used(struct vault_change *c, size_t max, size_t *ret_n) MUST_USE;
 
 /*
+ * How many such tokens there are, or a few more: once so many were prepared, all that are among them
+ * now have been.
+ */
+size_t vault_n_unkept(const struct vault *v);
+
+/*
  * Up to max tokens that have come to their end by now_us and are not yet ending, as ends at their
  * own time: state expired, reason END_EXPIRED, or END_ROTATED where a rotation cut them short;
  * where their parent's did, state revoked and END_PARENT. *ret_n: how many. 0 or -ENOMEM.
