@@ -182,6 +182,18 @@ static int on_event_row(void *userdata, uint64_t row, uint32_t version, const ui
 	return events_load(&a->events, row, version, record, n);
 }
 
+/* It is proved to be whole, and is read again by who asks for it. */
+static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
+{
+	(void)userdata;
+	(void)row;
+	(void)version;
+	(void)record;
+	(void)n;
+	return 0;
+}
+
 static int open_store(struct agent *a, struct store_error *error)
 {
 	uint8_t *key = a->scratch->random;
@@ -205,6 +217,8 @@ static int load_store(struct agent *a, struct store_error *error)
 		r = store_read_all(a->store, STORE_CREDENTIALS, on_credential_row, a, error);
 	if (r == 0)
 		r = store_read_all(a->store, STORE_EVENTS, on_event_row, a, error);
+	if (r == 0)
+		r = store_read_all(a->store, STORE_AUDIT, on_audit_row, a, error);
 	if (r == 0)
 		r = events_load_done(&a->events);
 	if (r == 0)

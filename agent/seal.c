@@ -17,20 +17,28 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { FORMAT = 1 };
+#include "agent/secretmem.h"
 
 /* What a sealed piece is; the first byte of its associated data after the format. */
-enum piece { PIECE_ROW = 1, PIECE_ROOT = 2, PIECE_NOTE = 3 };
+enum piece { PIECE_ROW = 1, PIECE_ROOT = 2, PIECE_NOTE = 3, PIECE_KEY = 4 };
 
 /* Numbers of the derived keys, under the context of each. */
-enum { KEY_ROWS = 1, KEY_SETS = 2, KEY_OWNERS = 3, KEY_NOTES = 9 };
-enum { KEY_CHECK = 1 };
+enum {
+	KEY_ROWS = 1,
+	KEY_SETS = 2,
+	KEY_OWNERS = 3,
+	KEY_CREDENTIALS = 4,
+	KEY_OTHERS = 5,
+	KEY_NOTES = 9,
+};
+enum { KEY_CHECK = 1, KEY_WRAP = 2 };
 
 /* As much of the stack as hashing a key may have written on. */
 enum { HASH_STACK = 4096 };
 
 static const char kdf_master[crypto_kdf_CONTEXTBYTES + 1] = "JetonMst";
 static const char kdf_store[crypto_kdf_CONTEXTBYTES + 1] = "JetonSto";
+static const char kdf_others[crypto_kdf_CONTEXTBYTES + 1] = "JetonOth";
 
 _Static_assert(SEAL_NONCE_LEN == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "nonce");
 _Static_assert(SEAL_OVERHEAD == SEAL_NONCE_LEN + crypto_aead_xchacha20poly1305_ietf_ABYTES,
@@ -62,7 +70,30 @@ int seal_start(void)
 	return sodium_init() < 0 ? -EIO : 0;
 }
 
-void seal_init(struct seal *s, const uint8_t *master_key, const uint8_t id[static SEAL_ID_LEN])
+static void derive(uint8_t *ret, size_t n, uint64_t number, const char *context, const uint8_t *key)
+{
+	crypto_kdf_derive_from_key(ret, n, number, context, key);
+}
+
+void seal_make_key(uint8_t *ret)
+{
+	randombytes_buf(ret, SEAL_KEY_LEN);
+}
+
+void seal_init(struct seal *s, const uint8_t *store_key, const uint8_t id[static SEAL_ID_LEN])
+{
+	derive(s->row_key, SEAL_KEY_LEN, KEY_ROWS, kdf_store, store_key);
+	derive(s->credentials_key, SEAL_KEY_LEN, KEY_CREDENTIALS, kdf_store, store_key);
+	derive(s->other_key, SEAL_KEY_LEN, KEY_OTHERS, kdf_store, store_key);
+	derive(s->note_key, SEAL_KEY_LEN, KEY_NOTES, kdf_store, store_key);
+	derive(s->set_key, sizeof(s->set_key), KEY_SETS, kdf_store, store_key);
+	derive(s->owner_key, sizeof(s->owner_key), KEY_OWNERS, kdf_store, store_key);
+	memcpy(s->id, id, SEAL_ID_LEN);
+	s->format = SEAL_FORMAT;
+	sodium_stackzero(HASH_STACK);
+}
+
+void seal_init_1(struct seal *s, const uint8_t *master_key, const uint8_t id[static SEAL_ID_LEN])
 {
 	/*
 	 * The row key's room holds the store's own key until the others are made of it, so that it
@@ -73,11 +104,21 @@ void seal_init(struct seal *s, const uint8_t *master_key, const uint8_t id[stati
 	crypto_generichash_blake2b_salt_personal(own, SEAL_KEY_LEN, NULL, 0, master_key,
 						 SEAL_KEY_LEN, id,
 						 (const uint8_t *)"jeton store key");
-	crypto_kdf_derive_from_key(s->set_key, sizeof(s->set_key), KEY_SETS, kdf_store, own);
-	crypto_kdf_derive_from_key(s->owner_key, sizeof(s->owner_key), KEY_OWNERS, kdf_store, own);
-	crypto_kdf_derive_from_key(s->note_key, sizeof(s->note_key), KEY_NOTES, kdf_store, own);
-	crypto_kdf_derive_from_key(own, SEAL_KEY_LEN, KEY_ROWS, kdf_store, own);
+	derive(s->set_key, sizeof(s->set_key), KEY_SETS, kdf_store, own);
+	derive(s->owner_key, sizeof(s->owner_key), KEY_OWNERS, kdf_store, own);
+	derive(own, SEAL_KEY_LEN, KEY_ROWS, kdf_store, own);
+	memcpy(s->credentials_key, s->row_key, SEAL_KEY_LEN);
+	memset(s->note_key, 0, sizeof(s->note_key));
+	memset(s->other_key, 0, sizeof(s->other_key));
 	memcpy(s->id, id, SEAL_ID_LEN);
+	s->format = 1;
+	sodium_stackzero(HASH_STACK);
+}
+
+void seal_derive_key(const struct seal *s, uint64_t number, uint8_t *ret)
+{
+	assert(s->format == SEAL_FORMAT);
+	derive(ret, SEAL_KEY_LEN, number, kdf_others, s->other_key);
 	sodium_stackzero(HASH_STACK);
 }
 
@@ -119,7 +160,7 @@ static size_t row_ad(const struct seal *s, const struct seal_place *place,
 {
 	uint8_t *p = ad;
 
-	*p++ = FORMAT;
+	*p++ = s->format;
 	*p++ = PIECE_ROW;
 	memcpy(p, s->id, SEAL_ID_LEN);
 	p = put_number(p + SEAL_ID_LEN, place->table, 1);
@@ -129,12 +170,17 @@ static size_t row_ad(const struct seal *s, const struct seal_place *place,
 	return (size_t)(p - ad);
 }
 
+static const uint8_t *row_key(const struct seal *s, const struct seal_place *place)
+{
+	return place->table == SEAL_CREDENTIALS ? s->credentials_key : s->row_key;
+}
+
 void seal_row(const struct seal *s, const struct seal_place *place, const uint8_t *record, size_t n,
 	      uint8_t *dst)
 {
 	uint8_t ad[AD_MAX];
 
-	seal_piece(s->row_key, ad, row_ad(s, place, ad), record, n, dst);
+	seal_piece(row_key(s, place), ad, row_ad(s, place, ad), record, n, dst);
 }
 
 int seal_open_row(const struct seal *s, const struct seal_place *place, const uint8_t *sealed,
@@ -142,13 +188,50 @@ int seal_open_row(const struct seal *s, const struct seal_place *place, const ui
 {
 	uint8_t ad[AD_MAX];
 
-	return open_piece(s->row_key, ad, row_ad(s, place, ad), sealed, n, dst);
+	return open_piece(row_key(s, place), ad, row_ad(s, place, ad), sealed, n, dst);
+}
+
+/* ---- a store's key --------------------------------------------------------------------------- */
+
+static size_t key_ad(const uint8_t *id, uint8_t ad[static AD_MAX])
+{
+	ad[0] = SEAL_FORMAT;
+	ad[1] = PIECE_KEY;
+	memcpy(ad + 2, id, SEAL_ID_LEN);
+	return 2 + SEAL_ID_LEN;
+}
+
+void seal_store_key(const uint8_t *store_key, const uint8_t *master_key,
+		    const uint8_t id[static SEAL_ID_LEN], uint8_t *room,
+		    uint8_t dst[static SEAL_STORE_KEY_LEN])
+{
+	uint8_t ad[AD_MAX];
+
+	derive(room, SEAL_KEY_LEN, KEY_WRAP, kdf_master, master_key);
+	seal_piece(room, ad, key_ad(id, ad), store_key, SEAL_KEY_LEN, dst);
+	secret_wipe(room, SEAL_KEY_LEN);
+	sodium_stackzero(HASH_STACK);
+}
+
+int seal_open_store_key(const uint8_t *sealed, size_t n, const uint8_t *master_key,
+			const uint8_t id[static SEAL_ID_LEN], uint8_t *room, uint8_t *ret)
+{
+	uint8_t ad[AD_MAX];
+	int r;
+
+	if (n != SEAL_STORE_KEY_LEN)
+		return -EBADMSG;
+	derive(room, SEAL_KEY_LEN, KEY_WRAP, kdf_master, master_key);
+	r = open_piece(room, ad, key_ad(id, ad), sealed, n, ret);
+	secret_wipe(room, SEAL_KEY_LEN);
+	sodium_stackzero(HASH_STACK);
+	return r;
 }
 
 static size_t note_ad(const struct seal *s, uint64_t number, uint64_t at,
 		      uint8_t ad[static AD_MAX])
 {
-	ad[0] = FORMAT;
+	ad[0] = s->format;
 	ad[1] = PIECE_NOTE;
 	memcpy(ad + 2, s->id, SEAL_ID_LEN);
 	return (size_t)(put_number(put_number(ad + 2 + SEAL_ID_LEN, number, 8), at, 8) - ad);
@@ -244,9 +327,20 @@ bool seal_set_equal(const struct seal_set *a, const struct seal_set *b)
 
 enum { ROOT_PLAIN = SEAL_ROOT_LEN - SEAL_OVERHEAD };
 
+/* The audit came with format 2. */
+static unsigned n_tables(const struct seal *s)
+{
+	return s->format == 1 ? SEAL_TABLES - 1 : SEAL_TABLES;
+}
+
+static size_t root_len(const struct seal *s)
+{
+	return s->format == 1 ? SEAL_ROOT_LEN_1 : SEAL_ROOT_LEN;
+}
+
 static size_t root_ad(const struct seal *s, uint8_t ad[static AD_MAX])
 {
-	ad[0] = FORMAT;
+	ad[0] = s->format;
 	ad[1] = PIECE_ROOT;
 	memcpy(ad + 2, s->id, SEAL_ID_LEN);
 	return 2 + SEAL_ID_LEN;
@@ -258,6 +352,7 @@ void seal_root(const struct seal *s, const struct seal_root *root,
 	uint8_t plain[ROOT_PLAIN], ad[AD_MAX];
 	uint8_t *p = put_number(put_number(plain, root->commits, 8), root->highest_row, 8);
 
+	assert(s->format == SEAL_FORMAT);
 	for (unsigned i = 0; i < SEAL_TABLES; i++) {
 		p = put_number(p, root->tables[i].n, 8);
 		memcpy(p, root->tables[i].sum, sizeof(root->tables[i].sum));
@@ -272,14 +367,13 @@ int seal_open_root(const struct seal *s, const uint8_t *sealed, size_t n, struct
 	const uint8_t *p = plain + 16;
 	int r;
 
-	if (n != SEAL_ROOT_LEN)
+	if (n != root_len(s))
 		return -EBADMSG;
 	r = open_piece(s->row_key, ad, root_ad(s, ad), sealed, n, plain);
 	if (r < 0)
 		return r;
-	ret->commits = get_u64(plain);
-	ret->highest_row = get_u64(plain + 8);
-	for (unsigned i = 0; i < SEAL_TABLES; i++) {
+	*ret = (struct seal_root){ .commits = get_u64(plain), .highest_row = get_u64(plain + 8) };
+	for (unsigned i = 0; i < n_tables(s); i++) {
 		ret->tables[i].n = get_u64(p);
 		memcpy(ret->tables[i].sum, p + 8, sizeof(ret->tables[i].sum));
 		p += 8 + sizeof(ret->tables[i].sum);

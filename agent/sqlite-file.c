@@ -24,17 +24,20 @@ static const char *const schema[] = {
 	"CREATE TABLE ended (" ROW "owner INTEGER NOT NULL, " SEALED ") STRICT",
 	"CREATE TABLE credentials (" ROW SEALED ") STRICT",
 	"CREATE TABLE events (" ROW SEALED ") STRICT",
+	"CREATE TABLE audit (" ROW SEALED ") STRICT",
 	"CREATE INDEX ended_by_owner ON ended (owner)",
 };
 
 #define EACH_TABLE(first, form)                                                                   \
 	[first] = form("active"), [first + 1] = form("ended"), [first + 2] = form("credentials"), \
-	[first + 3] = form("events")
+	[first + 3] = form("events"), [first + 4] = form("audit")
 #define HEAD(t) "SELECT substr(sealed, 1, ?3) FROM " t " WHERE row = ?1 AND version = ?2"
 #define REMOVE(t) "DELETE FROM " t " WHERE row = ?1"
 #define INSERT(t, column, value) \
 	"INSERT INTO " t " (row, version, sealed" column ") VALUES (?1, ?2, ?3" value ")"
 #define REPLACE(t, owner) "UPDATE " t " SET version = ?2, sealed = ?3" owner " WHERE row = ?1"
+#define FROM(t, owner) \
+	"SELECT row, version, " owner ", sealed FROM " t " WHERE row >= ?1 ORDER BY row LIMIT ?2"
 #define ENDED "SELECT row, version, owner, sealed FROM ended WHERE "
 
 static const char *const sql[N_STATEMENTS] = {
@@ -51,15 +54,23 @@ static const char *const sql[N_STATEMENTS] = {
 	[STATEMENT_SCAN + 1] = "SELECT row, version, owner, sealed FROM ended NOT INDEXED",
 	[STATEMENT_SCAN + 2] = "SELECT row, version, 0, sealed FROM credentials",
 	[STATEMENT_SCAN + 3] = "SELECT row, version, 0, sealed FROM events",
+	[STATEMENT_SCAN + 4] = "SELECT row, version, 0, sealed FROM audit",
+	[STATEMENT_READ_FROM] = FROM("active", "0"),
+	[STATEMENT_READ_FROM + 1] = FROM("ended", "owner"),
+	[STATEMENT_READ_FROM + 2] = FROM("credentials", "0"),
+	[STATEMENT_READ_FROM + 3] = FROM("events", "0"),
+	[STATEMENT_READ_FROM + 4] = FROM("audit", "0"),
 	EACH_TABLE(STATEMENT_HEAD, HEAD),
 	[STATEMENT_INSERT] = INSERT("active", "", ""),
 	[STATEMENT_INSERT + 1] = INSERT("ended", ", owner", ", ?4"),
 	[STATEMENT_INSERT + 2] = INSERT("credentials", "", ""),
 	[STATEMENT_INSERT + 3] = INSERT("events", "", ""),
+	[STATEMENT_INSERT + 4] = INSERT("audit", "", ""),
 	[STATEMENT_REPLACE] = REPLACE("active", ""),
 	[STATEMENT_REPLACE + 1] = REPLACE("ended", ", owner = ?4"),
 	[STATEMENT_REPLACE + 2] = REPLACE("credentials", ""),
 	[STATEMENT_REPLACE + 3] = REPLACE("events", ""),
+	[STATEMENT_REPLACE + 4] = REPLACE("audit", ""),
 	EACH_TABLE(STATEMENT_REMOVE, REMOVE),
 };
 

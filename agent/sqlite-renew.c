@@ -21,7 +21,7 @@ static int insert_meta(sqlite3 *db, const struct meta_value *values)
 	int rc;
 
 	rc = sqlite3_prepare_v2(db, "INSERT INTO meta (key, value) VALUES (?1, ?2)", -1, &st, NULL);
-	for (int i = 0; rc == SQLITE_OK && i < META_ROOT; i++) {
+	for (int i = 0; rc == SQLITE_OK && i < META_LAST; i++) {
 		sqlite3_bind_int(st, 1, i + 1);
 		sqlite3_bind_blob64(st, 2, values[i].bytes, values[i].n, SQLITE_STATIC);
 		if (sqlite3_step(st) != SQLITE_DONE)
@@ -50,7 +50,7 @@ static int fill_new(const struct state_dir *dir, const struct meta_value *values
 }
 
 int store_sqlite_create(const struct state_dir *dir,
-			const struct meta_value values[static META_ROOT], struct store_error *e)
+			const struct meta_value values[static META_LAST], struct store_error *e)
 {
 	int r = sqlite_file_make_new(dir);
 

@@ -24,7 +24,13 @@ struct stored_row {
 };
 
 /* What is kept once for a store; the numbers are on disk. */
-enum store_meta { META_KEY_CHECK = 1, META_ID = 2, META_ROOT = 3 };
+enum store_meta {
+	META_KEY_CHECK = 1,
+	META_ID = 2,
+	META_ROOT = 3,
+	META_STORE_KEY = 4,
+	META_LAST = META_STORE_KEY,
+};
 
 enum { STORE_META_MAX = 256 };
 
@@ -73,6 +79,10 @@ struct store_backend_ops {
 			  stored_row_fn on_row, void *userdata);
 	int (*read_ended_row)(struct store_backend *b, uint64_t row, stored_row_fn on_row,
 			      void *userdata);
+
+	/* Rows of any table from this number on, the lowest first, at most max. */
+	int (*read_from)(struct store_backend *b, enum store_table table, uint64_t first_row,
+			 unsigned max, stored_row_fn on_row, void *userdata);
 
 	/*
 	 * The store is ours and whole as far as its keys can tell: checks what no key covers

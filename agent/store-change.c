@@ -51,7 +51,7 @@ static struct change_step *add_step(struct store_change *c, enum store_table tab
 {
 	struct change_step *step;
 
-	assert(table >= STORE_ACTIVE && table <= STORE_EVENTS);
+	assert(table >= STORE_ACTIVE && table <= STORE_AUDIT);
 	assert(row >= 1 && row <= INT64_MAX);
 	step = malloc(sizeof(*step) + n);
 	if (!step)
@@ -78,6 +78,7 @@ int store_change_put(struct store_change *c, enum store_table table, uint64_t ro
 	struct change_step *step;
 
 	assert(version >= 1 && version != old_version && n <= STORE_RECORD_MAX);
+	assert(table != STORE_CREDENTIALS || !c->store->credentials_are_locked);
 	step = add_step(c, table, row, old_version, n + SEAL_OVERHEAD);
 	if (!step)
 		return -ENOMEM;
@@ -111,20 +112,36 @@ void store_submit(struct store *s, struct store_change *c, void (*done)(void *us
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static void read_rows(struct store *s, const struct ended_query *query,
-		      void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata)
+static int read_ended(struct store_backend *b, const struct rows_asked *asked, stored_row_fn on_row,
+		      void *userdata)
 {
-	struct store_rows *rows = calloc(1, sizeof(*rows));
+	return b->ops->read_ended(b, &asked->ended, on_row, userdata);
+}
 
-	if (!rows) {
-		done(userdata, NULL, -ENOMEM);
+static int read_ended_row(struct store_backend *b, const struct rows_asked *asked,
+			  stored_row_fn on_row, void *userdata)
+{
+	return b->ops->read_ended_row(b, asked->first_row, on_row, userdata);
+}
+
+static int read_from(struct store_backend *b, const struct rows_asked *asked, stored_row_fn on_row,
+		     void *userdata)
+{
+	return b->ops->read_from(b, asked->table, asked->first_row, asked->max, on_row, userdata);
+}
+
+/* Takes over a copy of `rows`, which has what is to be read and who is to be told. */
+static void ask(struct store *s, const struct store_rows *rows)
+{
+	struct store_rows *copy = malloc(sizeof(*copy));
+
+	if (!copy) {
+		rows->done(rows->userdata, NULL, -ENOMEM);
 		return;
 	}
-	rows->store = s;
-	rows->query = *query;
-	rows->done = done;
-	rows->userdata = userdata;
-	submit(s, &rows->job);
+	*copy = *rows;
+	copy->store = s;
+	submit(s, &copy->job);
 }
 
 void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_row, unsigned max,
@@ -137,14 +154,32 @@ void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_ro
 	};
 
 	assert(max >= 1 && max <= STORE_READ_MAX);
-	read_rows(s, &query, done, userdata);
+	ask(s, &(struct store_rows){ .read = read_ended,
+				     .asked = { .ended = query },
+				     .done = done,
+				     .userdata = userdata });
 }
 
 void store_read_ended_row(struct store *s, uint64_t row,
 			  void (*done)(void *userdata, struct store_rows *rows, int r),
 			  void *userdata)
 {
-	read_rows(s, &(struct ended_query){ .before_row = row }, done, userdata);
+	ask(s, &(struct store_rows){ .read = read_ended_row,
+				     .asked = { .first_row = row },
+				     .done = done,
+				     .userdata = userdata });
+}
+
+void store_read_from(struct store *s, enum store_table table, uint64_t first_row, unsigned max,
+		     void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata)
+{
+	assert(max >= 1 && max <= STORE_READ_MAX);
+	assert(table >= STORE_ACTIVE && table <= STORE_AUDIT);
+	ask(s, &(struct store_rows){
+			.read = read_from,
+			.asked = { .table = table, .first_row = first_row, .max = max },
+			.done = done,
+			.userdata = userdata });
 }
 
 int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
@@ -157,6 +192,8 @@ int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_ve
 
 	if (!row)
 		return 0;
+	if (row->place.table == STORE_CREDENTIALS && rows->store->credentials_are_locked)
+		return -ENOKEY;
 	if (row->n < SEAL_OVERHEAD || row->n > STORE_RECORD_MAX + SEAL_OVERHEAD)
 		return -EBADMSG;
 	n = row->n - SEAL_OVERHEAD;

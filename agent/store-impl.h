@@ -33,10 +33,20 @@ struct row_copy {
 	uint8_t sealed[];
 };
 
+/* Which rows: of any table from first_row on, or ended ones. */
+struct rows_asked {
+	enum store_table table; /* of READ_FROM */
+	uint64_t first_row;	/* of READ_FROM; the one row of READ_ENDED_ROW */
+	unsigned max;		/* of READ_FROM */
+	struct ended_query ended;
+};
+
 struct store_rows {
 	struct job job; /* first */
 	struct store *store;
-	struct ended_query query; /* max 0: the one row before_row */
+	int (*read)(struct store_backend *b, const struct rows_asked *asked, stored_row_fn on_row,
+		    void *userdata);
+	struct rows_asked asked;
 	struct row_copy *first, *last;
 	void (*done)(void *userdata, struct store_rows *rows, int r);
 	void *userdata;
@@ -48,11 +58,21 @@ struct tally {
 	struct seal_set owners; /* of ended rows */
 };
 
+/* In locked memory. */
+struct store_keys {
+	struct seal seal;
+	uint8_t store_key[SEAL_KEY_LEN]; /* until the start */
+};
+
 struct store {
 	struct state_dir dir;
 	struct store_backend *backend; /* the thread's, while it runs */
-	struct region locked;	       /* *seal, then room to open records in */
-	struct seal *seal;
+	struct region locked;	       /* the keys, then room to open records in */
+	struct store_keys *keys;
+	struct seal *seal; /* of keys */
+	/* Guards the key of credentials' rows, which the loop may take away. */
+	pthread_mutex_t credentials_mutex;
+	bool credentials_are_locked;
 	struct store_queue queue;
 	pthread_t thread;
 	bool has_queue, is_running;

@@ -139,6 +139,17 @@ static int read_ended_row(struct store_backend *b, uint64_t row, stored_row_fn o
 	return each_row(s, STATEMENT_READ_ENDED_ROW, STORE_ENDED, on_row, userdata);
 }
 
+static int read_from(struct store_backend *b, enum store_table table, uint64_t first_row,
+		     unsigned max, stored_row_fn on_row, void *userdata)
+{
+	enum statement which = for_table(STATEMENT_READ_FROM, table);
+	struct sqlite_store *s = store_of(b);
+
+	sqlite3_bind_int64(s->file.statements[which], 1, row_bound(first_row));
+	sqlite3_bind_int64(s->file.statements[which], 2, max);
+	return each_row(s, which, table, on_row, userdata);
+}
+
 /* ---- changing -------------------------------------------------------------------------------- */
 
 static int begin(struct store_backend *b)
@@ -273,6 +284,7 @@ const struct store_backend_ops sqlite_store_ops = {
 	.read_owners = read_owners,
 	.read_ended = read_ended,
 	.read_ended_row = read_ended_row,
+	.read_from = read_from,
 	.trust = trust,
 	.begin = begin,
 	.head = head,

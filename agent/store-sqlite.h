@@ -22,7 +22,7 @@ int store_sqlite_open(const struct state_dir *dir, struct store_backend **ret,
  * disk, or not at all.
  */
 int store_sqlite_create(const struct state_dir *dir,
-			const struct meta_value values[static META_ROOT], struct store_error *e)
+			const struct meta_value values[static META_LAST], struct store_error *e)
 	MUST_USE;
 
 /*

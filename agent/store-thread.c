@@ -25,8 +25,13 @@ static int check_row(void *userdata, const struct stored_row *row)
 	struct seal_place place = place_of(row);
 	struct store *s = ((void **)userdata)[0];
 	struct tally *t = ((void **)userdata)[1];
-	int r = seal_open_row(s->seal, &place, row->sealed, row->n, NULL);
+	int r = 0;
 
+	/* Credentials without their key are held against the root only. */
+	pthread_mutex_lock(&s->credentials_mutex);
+	if (row->table != STORE_CREDENTIALS || !s->credentials_are_locked)
+		r = seal_open_row(s->seal, &place, row->sealed, row->n, NULL);
+	pthread_mutex_unlock(&s->credentials_mutex);
 	if (r == 0)
 		tally_add(s->seal, t, row);
 	return r;
@@ -40,7 +45,7 @@ static int check_copy(void *userdata, struct store_backend *copy)
 	struct tally t = { 0 };
 	int r = store_read_root(s->seal, copy, &root);
 
-	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_EVENTS; table++)
+	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_AUDIT; table++)
 		r = copy->ops->read_table(copy, table, check_row, (void *[]){ s, &t });
 	if (r < 0)
 		return r;
@@ -215,13 +220,9 @@ static int copy_row(void *userdata, const struct stored_row *row)
 	return 0;
 }
 
-static int read_rows(struct store *s, struct store_rows *rows)
+static void read_rows(struct store *s, struct store_rows *rows)
 {
-	struct store_backend *b = s->backend;
-
-	if (rows->query.max == 0)
-		return b->ops->read_ended_row(b, rows->query.before_row, copy_row, rows);
-	return b->ops->read_ended(b, &rows->query, copy_row, rows);
+	rows->job.r = rows->read(s->backend, &rows->asked, copy_row, rows);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -235,7 +236,7 @@ void *store_thread(void *userdata)
 	(void)pthread_setname_np(pthread_self(), "store");
 	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch)) {
 		if (!batch.first->is_change) {
-			batch.first->r = read_rows(s, (struct store_rows *)batch.first);
+			read_rows(s, (struct store_rows *)batch.first);
 			queue_finish(&s->queue, &batch, false);
 			continue;
 		}

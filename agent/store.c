@@ -19,17 +19,18 @@
 #include "agent/store-sqlite.h"
 
 enum {
-	SCRATCH_AT = 128,     /* behind the keys */
+	SCRATCH_AT = 256,     /* behind the keys */
 	SCRATCH_FIRST = 8192, /* room for any token's record */
 	THREAD_STACK = 256 * 1024,
-	ALL_TABLES =
-		1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS | 1 << STORE_EVENTS,
+	ALL_TABLES = 1 << STORE_ACTIVE | 1 << STORE_ENDED | 1 << STORE_CREDENTIALS |
+		     1 << STORE_EVENTS | 1 << STORE_AUDIT,
 };
 
-_Static_assert(sizeof(struct seal) <= SCRATCH_AT, "keys");
+_Static_assert(sizeof(struct store_keys) <= SCRATCH_AT, "keys");
 _Static_assert(STORE_NOTE_OVERHEAD - SEAL_OVERHEAD == 0, "notes");
 _Static_assert(STORE_KEY_LEN - SEAL_KEY_LEN == 0, "key");
-_Static_assert(STORE_EVENTS - SEAL_TABLES == 0, "tables");
+_Static_assert(STORE_AUDIT - SEAL_TABLES == 0, "tables");
+_Static_assert(STORE_CREDENTIALS - SEAL_CREDENTIALS == 0, "tables");
 _Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root");
 
 /* ---- what is said ---------------------------------------------------------------------------- */
@@ -68,7 +69,8 @@ static int lock_keys(struct store *s, struct secretmem *mem, struct store_error 
 		return store_fail(e, r,
 				  "can't lock memory for the store's keys: raise the limit on "
 				  "locked memory (LimitMEMLOCK=, \"ulimit -l\")");
-	s->seal = (struct seal *)s->locked.base;
+	s->keys = (struct store_keys *)(void *)s->locked.base;
+	s->seal = &s->keys->seal;
 	return 0;
 }
 
@@ -83,16 +85,20 @@ uint8_t *store_scratch(struct store *s, size_t n)
 
 static int make_store(struct store *s, const uint8_t *master_key, struct store_error *e)
 {
-	struct meta_value values[META_ROOT] = { 0 };
+	struct meta_value values[META_LAST] = { 0 };
 	struct meta_value *id = &values[META_ID - 1], *check = &values[META_KEY_CHECK - 1],
-			  *root = &values[META_ROOT - 1];
+			  *root = &values[META_ROOT - 1], *key = &values[META_STORE_KEY - 1];
+	uint8_t *store_key = s->keys->store_key;
 
 	id->n = SEAL_ID_LEN;
 	randombytes_buf(id->bytes, id->n);
 	check->n = SEAL_CHECK_LEN;
 	seal_key_check(master_key, check->bytes);
 	root->n = SEAL_ROOT_LEN;
-	seal_init(s->seal, master_key, id->bytes);
+	key->n = SEAL_STORE_KEY_LEN;
+	seal_make_key(store_key);
+	seal_store_key(store_key, master_key, id->bytes, s->seal->row_key, key->bytes);
+	seal_init(s->seal, store_key, id->bytes);
 	seal_root(s->seal, &(struct seal_root){ 0 }, root->bytes);
 	return store_sqlite_create(&s->dir, values, e);
 }
@@ -108,12 +114,12 @@ static int read_meta(struct store *s, enum store_meta which, size_t n, struct me
 }
 
 /*
- * The check value tells whether the key is the one, and so does whether the root opens. Where the
- * two disagree it is not the key that is wrong.
+ * The check value tells whether the key is the one, and so does whether the store's key opens.
+ * Where the two disagree it is not the key that is wrong.
  */
 static int take_keys(struct store *s, const uint8_t *master_key, struct store_error *e)
 {
-	struct meta_value check, id;
+	struct meta_value check, id, sealed;
 	uint8_t expected[SEAL_CHECK_LEN];
 	bool is_key;
 	int r;
@@ -121,17 +127,23 @@ static int take_keys(struct store *s, const uint8_t *master_key, struct store_er
 	r = read_meta(s, META_KEY_CHECK, SEAL_CHECK_LEN, &check, e);
 	if (r == 0)
 		r = read_meta(s, META_ID, SEAL_ID_LEN, &id, e);
+	if (r == 0)
+		r = read_meta(s, META_STORE_KEY, SEAL_STORE_KEY_LEN, &sealed, e);
 	if (r < 0)
 		return r;
 	seal_key_check(master_key, expected);
 	is_key = sodium_memcmp(expected, check.bytes, sizeof(expected)) == 0;
-	seal_init(s->seal, master_key, id.bytes);
-	r = store_read_root(s->seal, s->backend, &s->root);
-	if (r < 0 && r != -EBADMSG)
-		return unreadable(s, r, e);
+	r = seal_open_store_key(sealed.bytes, sealed.n, master_key, id.bytes, s->seal->row_key,
+				s->keys->store_key);
 	if (is_key != (r == 0))
 		return damaged(s, "its first values do not fit each other", e);
-	return is_key ? 0 : wrong_key(s, e);
+	if (!is_key)
+		return wrong_key(s, e);
+	seal_init(s->seal, s->keys->store_key, id.bytes);
+	r = store_read_root(s->seal, s->backend, &s->root);
+	if (r == -EBADMSG)
+		return damaged(s, "its first values do not fit each other", e);
+	return r < 0 ? unreadable(s, r, e) : 0;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -155,6 +167,7 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 	if (r < 0)
 		return r;
 	s->dir = STATE_DIR_NONE;
+	pthread_mutex_init(&s->credentials_mutex, NULL);
 	if (seal_start() < 0)
 		r = store_fail(ret_error, -EIO, "there are no random numbers: getrandom() fails");
 	if (r == 0)
@@ -182,7 +195,8 @@ static const char *table_name(enum store_table table)
 	static const char *const names[] = { [STORE_ACTIVE] = "active tokens",
 					     [STORE_ENDED] = "ended tokens",
 					     [STORE_CREDENTIALS] = "credentials",
-					     [STORE_EVENTS] = "events" };
+					     [STORE_EVENTS] = "events",
+					     [STORE_AUDIT] = "audit" };
 
 	return names[table];
 }
@@ -255,6 +269,7 @@ int store_start(struct store *s, struct store_error *ret_error)
 	if (r < 0)
 		return store_fail(ret_error, r, "can't begin to use the store in %s: %s",
 				  s->dir.path, strerror(-r));
+	secret_wipe(s->keys->store_key, sizeof(s->keys->store_key));
 	s->has_queue = true;
 	s->highest_row = s->root.highest_row;
 	r = start_thread(s);
@@ -284,6 +299,32 @@ int store_open_note(const struct store *s, uint64_t number, uint64_t at, const u
 	return seal_open_note(s->seal, number, at, sealed, n, dst);
 }
 
+/* ---- keys that are taken away, and keys for others ------------------------------------------- */
+
+void store_take_credentials_key(struct store *s, uint8_t *dst)
+{
+	assert(s->is_running && !s->credentials_are_locked);
+	pthread_mutex_lock(&s->credentials_mutex);
+	memcpy(dst, s->seal->credentials_key, SEAL_KEY_LEN);
+	secret_wipe(s->seal->credentials_key, SEAL_KEY_LEN);
+	s->credentials_are_locked = true;
+	pthread_mutex_unlock(&s->credentials_mutex);
+}
+
+void store_give_credentials_key(struct store *s, const uint8_t *key)
+{
+	assert(s->credentials_are_locked);
+	pthread_mutex_lock(&s->credentials_mutex);
+	memcpy(s->seal->credentials_key, key, SEAL_KEY_LEN);
+	s->credentials_are_locked = false;
+	pthread_mutex_unlock(&s->credentials_mutex);
+}
+
+void store_derive_key(const struct store *s, enum store_use use, uint8_t *dst)
+{
+	seal_derive_key(s->seal, use, dst);
+}
+
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void stop_thread(struct store *s)
@@ -308,6 +349,7 @@ void store_close(struct store *s)
 	if (s->backend)
 		s->backend->ops->close(s->backend);
 	region_done(&s->locked);
+	pthread_mutex_destroy(&s->credentials_mutex);
 	/* Last: the lock goes with it. */
 	state_dir_close(&s->dir);
 	free(s);

@@ -29,12 +29,13 @@ enum store_table {
 	STORE_ENDED = 2,
 	STORE_CREDENTIALS = 3,
 	STORE_EVENTS = 4,
+	STORE_AUDIT = 5, /* by number, of version 1; the oldest go as new ones come */
 };
 
 enum {
 	STORE_KEY_LEN = 32,
 	STORE_RECORD_MAX = 80 * 1024,
-	STORE_READ_MAX = 64, /* rows of one store_read_ended() */
+	STORE_READ_MAX = 64, /* rows of one store_read_ended() or store_read_from() */
 };
 
 /* Why a store can't be opened: one sentence for people, naming the file and what to do. */
@@ -136,9 +137,16 @@ void store_read_ended_row(struct store *s, uint64_t row,
 			  void *userdata);
 
 /*
+ * Rows of any table, of row numbers from first_row on, the lowest first, at most max (1 to
+ * STORE_READ_MAX), likewise. Fewer than max: there are no more.
+ */
+void store_read_from(struct store *s, enum store_table table, uint64_t first_row, unsigned max,
+		     void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata);
+
+/*
  * Opens the next: *ret_record (n bytes, locked memory) is valid until the next call, on whichever
  * rows, or store_close(). Returns 1; 0 at the end; -EBADMSG where it was altered; -ENOMEM where no
- * memory could be locked for it.
+ * memory could be locked for it; -ENOKEY where the key of credentials' rows was taken away.
  */
 int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
 		    const uint8_t **ret_record, size_t *ret_n) MUST_USE;
@@ -153,3 +161,25 @@ void store_seal_note(const struct store *s, uint64_t number, uint64_t at, const 
 		     size_t n, uint8_t *dst);
 int store_open_note(const struct store *s, uint64_t number, uint64_t at, const uint8_t *sealed,
 		    size_t n, uint8_t *dst) MUST_USE; /* 0, -EBADMSG */
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/*
+ * Rows of STORE_CREDENTIALS are sealed under a key of their own. This moves it (STORE_KEY_LEN
+ * bytes) to dst, in locked memory, and wipes it here: from now on such rows can't be opened, and no
+ * change of them may be made, until it is given back. It must be here, after store_start().
+ */
+void store_take_credentials_key(struct store *s, uint8_t *dst);
+void store_give_credentials_key(struct store *s, const uint8_t *key);
+
+/*
+ * A key (STORE_KEY_LEN bytes) for another use, into dst, in locked memory: derived from the store's
+ * own, one for each number (each use has one of its own: enum store_use), and the same after every
+ * start.
+ */
+enum store_use {
+	STORE_USE_RESTORE = 1, /* what is handed to the agent to be restored */
+	STORE_USE_LOCK = 2,
+	STORE_USE_AUDIT = 3,
+};
+void store_derive_key(const struct store *s, enum store_use use, uint8_t *dst);

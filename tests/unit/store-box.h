@@ -393,6 +393,8 @@ static inline void box_fill(struct box *b)
 	}
 	UNIT_CHECK(box_put_one(b, STORE_ACTIVE, 7), "not kept");
 	UNIT_CHECK(box_put_one(b, STORE_CREDENTIALS, 1), "not kept");
+	for (uint64_t row = 1; row <= 3; row++)
+		UNIT_CHECK(box_put_one(b, STORE_AUDIT, row), "not kept");
 	c = box_change(b);
 	box_delete(b, c, STORE_ENDED, 3);
 	UNIT_CHECK(box_do(b, c), "not kept");

@@ -152,6 +152,9 @@ START_TEST(keys_differ_from_each_other_and_from_what_is_kept_in_clear)
 	ck_assert_int_ne(memcmp(s.row_key, s.set_key, 16), 0);
 	ck_assert_int_ne(memcmp(s.row_key, s.owner_key, 16), 0);
 	ck_assert_int_ne(memcmp(s.set_key, s.owner_key, 16), 0);
+	ck_assert_int_ne(memcmp(s.row_key, s.credentials_key, 16), 0);
+	ck_assert_int_ne(memcmp(s.row_key, s.other_key, 16), 0);
+	ck_assert_int_ne(memcmp(s.credentials_key, s.other_key, 16), 0);
 	ck_assert_int_ne(memcmp(s.row_key, master, 16), 0);
 	ck_assert_ptr_null(memmem(&s, sizeof(s), check, sizeof(check)));
 	seal_key_check(master, other);
@@ -161,8 +164,8 @@ START_TEST(keys_differ_from_each_other_and_from_what_is_kept_in_clear)
 }
 END_TEST
 
-/* On disk for good: these values may never change while FORMAT is 1. */
-START_TEST(the_format_stays_as_it_is)
+/* What stores of before are read with when they are taken over. */
+START_TEST(the_first_format_stays_as_it_is)
 {
 	static const uint8_t sealed[] = { 0x02, 0x47, 0x22, 0x57, 0x59, 0x65, 0x42, 0xb7,
 					  0x0c, 0x7a, 0x04, 0x51, 0xa6, 0xe3, 0xe6, 0x51,
@@ -178,7 +181,7 @@ START_TEST(the_format_stays_as_it_is)
 	uint8_t opened[sizeof(sealed) - SEAL_OVERHEAD], got[SEAL_CHECK_LEN];
 	struct seal s;
 
-	seal_init(&s, master, id);
+	seal_init_1(&s, master, id);
 	ck_assert_int_eq(seal_open_row(&s, &place, sealed, sizeof(sealed), opened), 0);
 	ck_assert_mem_eq(opened, "a record", sizeof(opened));
 	seal_key_check(master, got);
@@ -189,6 +192,141 @@ START_TEST(the_format_stays_as_it_is)
 			 ((const uint8_t[]){ 0x1d, 0x01, 0x4f, 0xd6, 0x19, 0x03, 0x49, 0xec, 0x40,
 					     0x86, 0x59, 0x33, 0x09, 0xc7, 0xf2, 0xc2 }),
 			 16);
+}
+END_TEST
+
+/* On disk for good: these values may never change while SEAL_FORMAT is 2. */
+START_TEST(the_format_stays_as_it_is)
+{
+	static const uint8_t row[] = {
+		0x04, 0x7b, 0xa0, 0x3c, 0x90, 0xc3, 0xf3, 0xf5, 0xd3, 0x68, 0xd6, 0x09,
+		0xe1, 0xe5, 0x72, 0x02, 0x09, 0x83, 0xd2, 0xa1, 0x23, 0x63, 0x31, 0x65,
+		0x9f, 0x52, 0xb1, 0x50, 0xb3, 0x89, 0x1f, 0xe4, 0x06, 0x1f, 0x11, 0x31,
+		0xba, 0xbd, 0xa7, 0x02, 0xf8, 0xa9, 0x40, 0xe6, 0x09, 0x01, 0x30, 0xc8
+	};
+	static const uint8_t credential[] = {
+		0x61, 0xdf, 0x1d, 0x47, 0xa8, 0x16, 0xe4, 0xd4, 0x8d, 0x2a, 0x86, 0x7c,
+		0xc8, 0x5e, 0x84, 0xf6, 0xdd, 0x1c, 0x18, 0x91, 0x1f, 0x19, 0x40, 0x89,
+		0x21, 0xb8, 0x7d, 0x24, 0xeb, 0xdd, 0x86, 0x77, 0x8b, 0x2a, 0xbc, 0x33,
+		0xc1, 0x96, 0xb6, 0xf8, 0x4a, 0x80, 0x79, 0x7b, 0xef, 0x75, 0x30, 0xa0
+	};
+	static const uint8_t key[] = {
+		0x0b, 0x7b, 0x7f, 0xc9, 0x20, 0x17, 0x3a, 0xcc, 0x7f, 0xa5, 0x7c, 0x68,
+		0x6d, 0xe7, 0x3b, 0xea, 0x45, 0xce, 0xe4, 0x6b, 0xad, 0x57, 0xd7, 0x9f,
+		0xc1, 0xeb, 0x68, 0x92, 0xb0, 0x28, 0x81, 0x52, 0xb4, 0x8d, 0xf8, 0x59,
+		0xa5, 0xd6, 0x8f, 0x04, 0x57, 0x15, 0x2e, 0x6c, 0x70, 0x5d, 0x04, 0x09,
+		0xbe, 0x90, 0x85, 0xc1, 0x99, 0xb4, 0xd3, 0x79, 0x1c, 0x5a, 0x1a, 0xcd,
+		0xc3, 0xe1, 0x09, 0x09, 0x08, 0xc6, 0x05, 0xcd, 0x34, 0x74, 0x66, 0x8a
+	};
+	static const uint8_t other[] = {
+		0x3d, 0x3d, 0x47, 0x04, 0x4b, 0xda, 0x98, 0xbb, 0x44, 0xc1, 0x41, 0x05,
+		0x8c, 0x88, 0xcf, 0xbb, 0x40, 0xba, 0x3f, 0x87, 0x17, 0x05, 0x6b, 0xa6,
+		0xf6, 0x0d, 0x6e, 0x9a, 0x89, 0x14, 0xc5, 0xda
+	};
+	static const uint8_t sum[] = {
+		0xc5, 0xe5, 0xfd, 0x06, 0x38, 0x7c, 0xcf, 0x0e, 0xec, 0xcb, 0xbf, 0x01,
+		0x66, 0x1b, 0x15, 0x5f
+	};
+	static const uint8_t sealed_root[] = {
+		0xf8, 0xba, 0x01, 0x18, 0xe2, 0x2c, 0x30, 0x1a, 0xf4, 0xe5, 0xee, 0xfa,
+		0xb2, 0xf0, 0x9f, 0x4e, 0xc9, 0xde, 0x28, 0x63, 0x35, 0xc1, 0xaa, 0x54,
+		0xd0, 0xbe, 0x3f, 0xbf, 0xaf, 0xad, 0xa3, 0x43, 0x57, 0x50, 0x43, 0x45,
+		0xad, 0xa5, 0x51, 0x1b, 0x6b, 0xdd, 0x90, 0x1b, 0x62, 0xd2, 0x39, 0xd8,
+		0x6a, 0x01, 0xce, 0x64, 0x06, 0x06, 0x71, 0x77, 0xbe, 0x88, 0x1f, 0x0e,
+		0x19, 0x83, 0xeb, 0x26, 0x11, 0xb6, 0x93, 0xa4, 0x3e, 0xaf, 0x3f, 0x06,
+		0x58, 0x5d, 0x4a, 0x39, 0xf2, 0xe1, 0x1b, 0x48, 0xbd, 0x7e, 0xa0, 0xd4,
+		0x7b, 0xc2, 0x64, 0x82, 0xc0, 0x17, 0xa9, 0x50, 0xe2, 0x09, 0x4a, 0xdd,
+		0xd0, 0x06, 0xe4, 0x1f, 0x0b, 0xf2, 0x71, 0x70, 0x28, 0x9d, 0x54, 0x69,
+		0x5e, 0x77, 0x74, 0x6a, 0xcf, 0x03, 0x0d, 0x62, 0xa4, 0x31, 0x79, 0x46,
+		0x25, 0xf5, 0x1a, 0xec, 0x07, 0xcd, 0xe1, 0xcd, 0xbf, 0x27, 0x7c, 0x19,
+		0xb0, 0xd9, 0xc3, 0x2d, 0x63, 0xbf, 0x79, 0x3a, 0x6a, 0xb8, 0x57, 0xf1,
+		0x93, 0x87, 0x3a, 0x01, 0xf5, 0x1a, 0x9f, 0xa9, 0xc8, 0x17, 0x4e, 0xab,
+		0x02, 0x9d, 0x81, 0xbc, 0xf5, 0x1f, 0x26, 0x51, 0x0d, 0x09, 0x83, 0x32,
+		0x3b, 0xdf, 0x16, 0xa2, 0x8f, 0x9a, 0x0f, 0x4d
+	};
+	struct seal_place place = { .table = 2, .row = 77, .version = 5, .owner = 123456789 };
+	struct seal_root root = { 0 };
+	uint8_t opened[SEAL_KEY_LEN], room[SEAL_KEY_LEN];
+	struct seal s;
+
+	seal_init(&s, master, id);
+	ck_assert_int_eq(seal_open_row(&s, &place, row, sizeof(row), opened), 0);
+	ck_assert_mem_eq(opened, "a record", 8);
+	seal_root_add(&s, &root, &place, (const uint8_t *)"\7\7\7\7\7\7\7\7\7\7\7\7"
+							  "\7\7\7\7\7\7\7\7\7\7\7\7");
+	ck_assert_mem_eq(root.tables[1].sum, sum, sizeof(sum));
+	place.table = 3;
+	place.owner = 0;
+	ck_assert_int_eq(seal_open_row(&s, &place, credential, sizeof(credential), opened), 0);
+	ck_assert_mem_eq(opened, "a record", 8);
+	ck_assert_int_eq(seal_open_store_key(key, sizeof(key), master, id, room, opened), 0);
+	ck_assert_mem_eq(opened, "the key of a store, of 32 bytes.", 32);
+	seal_derive_key(&s, 1, opened);
+	ck_assert_mem_eq(opened, other, sizeof(other));
+	ck_assert_uint_eq(seal_owner_tag(&s, 1000), UINT64_C(0x9fc97ed5f27a78ec));
+	ck_assert_int_eq(seal_open_root(&s, sealed_root, sizeof(sealed_root), &root), 0);
+	ck_assert_uint_eq(root.commits, 7);
+	ck_assert_uint_eq(root.highest_row, 9);
+	ck_assert_mem_eq(root.tables[1].sum, sum, sizeof(sum));
+}
+END_TEST
+
+/* ---- a store's key --------------------------------------------------------------------------- */
+
+START_TEST(a_stores_key_opens_under_its_master_key_and_for_its_store_alone)
+{
+	uint8_t store_key[SEAL_KEY_LEN], opened[SEAL_KEY_LEN], room[SEAL_KEY_LEN];
+	uint8_t sealed[SEAL_STORE_KEY_LEN], key[SEAL_KEY_LEN], nothing[SEAL_KEY_LEN] = { 0 };
+
+	UNIT_CHECK(seal_start() == 0, "no random numbers");
+	seal_make_key(store_key);
+	seal_store_key(store_key, master, id, room, sealed);
+	ck_assert_mem_eq(room, nothing, sizeof(room));
+	ck_assert_int_eq(seal_open_store_key(sealed, sizeof(sealed), master, id, room, opened), 0);
+	ck_assert_mem_eq(opened, store_key, sizeof(opened));
+	ck_assert_mem_eq(room, nothing, sizeof(room));
+	for (size_t n = 0; n < sizeof(sealed); n++)
+		UNIT_CHECK(seal_open_store_key(sealed, n, master, id, room, opened) == -EBADMSG,
+			   "%zu bytes", n);
+	for (size_t bit = 0; bit < 8 * sizeof(sealed); bit++) {
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		UNIT_CHECK(seal_open_store_key(sealed, sizeof(sealed), master, id, room, opened) ==
+				   -EBADMSG,
+			   "bit %zu", bit);
+		sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (unsigned bit = 0; bit < 8 * SEAL_KEY_LEN; bit++) {
+		memcpy(key, master, sizeof(key));
+		key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		UNIT_CHECK(seal_open_store_key(sealed, sizeof(sealed), key, id, room, opened) ==
+				   -EBADMSG,
+			   "key, bit %u", bit);
+	}
+	for (unsigned bit = 0; bit < 8 * SEAL_ID_LEN; bit++) {
+		memcpy(key, id, SEAL_ID_LEN);
+		key[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		UNIT_CHECK(seal_open_store_key(sealed, sizeof(sealed), master, key, room, opened) ==
+				   -EBADMSG,
+			   "store, bit %u", bit);
+	}
+}
+END_TEST
+
+START_TEST(credentials_have_a_key_of_their_own)
+{
+	uint8_t sealed[TEXT_LEN + SEAL_OVERHEAD], text[TEXT_LEN] = "a value";
+	struct seal_place place = { .table = SEAL_CREDENTIALS, .row = 1, .version = 1 };
+	struct seal s, without;
+
+	seal_init(&s, master, id);
+	without = s;
+	memset(without.credentials_key, 0, sizeof(without.credentials_key));
+	for (place.table = 1; place.table <= SEAL_TABLES; place.table++) {
+		seal_row(&s, &place, text, sizeof(text), sealed);
+		UNIT_CHECK(seal_open_row(&without, &place, sealed, sizeof(sealed), NULL) ==
+				   (place.table == SEAL_CREDENTIALS ? -EBADMSG : 0),
+			   "table %u", place.table);
+	}
 }
 END_TEST
 
@@ -312,7 +450,9 @@ END_TEST
 UNIT_MAIN("seal", what_is_sealed_opens_again, a_flipped_bit_anywhere_is_noticed,
 	  it_opens_at_no_other_length, it_opens_in_no_other_place_store_or_under_another_key,
 	  the_same_record_is_never_sealed_to_the_same_bytes,
-	  keys_differ_from_each_other_and_from_what_is_kept_in_clear, the_format_stays_as_it_is,
-	  an_owner_has_one_tag_and_owners_have_different_ones,
+	  keys_differ_from_each_other_and_from_what_is_kept_in_clear, the_first_format_stays_as_it_is,
+	  the_format_stays_as_it_is,
+	  a_stores_key_opens_under_its_master_key_and_for_its_store_alone,
+	  credentials_have_a_key_of_their_own, an_owner_has_one_tag_and_owners_have_different_ones,
 	  a_root_stands_for_its_rows_in_whatever_order_they_came, a_root_tells_a_row_from_any_other,
 	  a_root_opens_unaltered_alone)

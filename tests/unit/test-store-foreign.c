@@ -81,7 +81,7 @@ START_TEST(a_store_of_a_newer_jeton_is_refused)
 	struct box b;
 
 	stopped_box(&b, &m);
-	by_hand(&b, "PRAGMA user_version = 2; CREATE TABLE more (x)");
+	by_hand(&b, "PRAGMA user_version = 3; CREATE TABLE more (x)");
 	must_refuse(&b, -EPROTONOSUPPORT, "newer Jeton");
 	image_done(&m);
 	box_done(&b);
@@ -101,7 +101,7 @@ START_TEST(a_newer_version_that_stands_in_the_log_only_is_seen)
 	pid = fork();
 	if (pid == 0) {
 		sqlite3_open(path, &db);
-		sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 3", NULL,
+		sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 4", NULL,
 			     NULL, NULL);
 		_exit(0);
 	}

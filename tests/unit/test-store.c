@@ -1,6 +1,7 @@
 /* tests/unit/test-store.c - what is kept is there again; order, and reading. */
 #include "agent/store.h"
 
+#include "agent/store-impl.h"
 #include "tests/unit/store-box.h"
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -476,21 +477,24 @@ END_TEST
 /* ---- ended rows ------------------------------------------------------------------------------ */
 
 struct listing {
+	enum store_table table; /* 0: STORE_ENDED */
 	unsigned n;
 	uint64_t rows[64];
 	bool called;
+	int last; /* result of store_rows_next() */
 };
 
 static void on_listing(void *userdata, struct store_rows *rows, int r)
 {
 	struct listing *l = userdata;
+	enum store_table table = l->table ? l->table : STORE_ENDED;
 	const uint8_t *record;
 	uint32_t version;
 	size_t n;
 
 	ck_assert_int_eq(r, 0);
-	while (store_rows_next(rows, &l->rows[l->n], &version, &record, &n) == 1) {
-		UNIT_CHECK(record_is(STORE_ENDED, l->rows[l->n], version, record, n),
+	while ((l->last = store_rows_next(rows, &l->rows[l->n], &version, &record, &n)) == 1) {
+		UNIT_CHECK(record_is(table, l->rows[l->n], version, record, n),
 			   "not the record of row %lu", (unsigned long)l->rows[l->n]);
 		l->n++;
 	}
@@ -563,6 +567,85 @@ START_TEST(a_single_ended_row_is_read_as_the_changes_before_have_left_it)
 }
 END_TEST
 
+START_TEST(rows_of_any_table_are_read_from_a_number_on)
+{
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	for (enum store_table t = STORE_ACTIVE; t <= STORE_AUDIT; t++)
+		for (uint64_t row = 1; row <= 100; row += 3)
+			ck_assert(box_put_one(&b, t, row));
+	for (enum store_table t = STORE_ACTIVE; t <= STORE_AUDIT; t++)
+		for (uint64_t first = 0; first < 103; first++)
+			for (unsigned max = 1; max <= 64; max += 9) {
+				struct listing l = { .table = t };
+				uint64_t row = first < 1 ? 1 : first + (102 - (first - 1)) % 3;
+				unsigned n = 0;
+
+				store_read_from(b.store, t, first, max, on_listing, &l);
+				wait_listing(&b, &l);
+				ck_assert_int_eq(l.last, 0);
+				for (; n < max && row <= 100; n++, row += 3)
+					UNIT_CHECK(n < l.n && l.rows[n] == row,
+						   "row %lu is missing", (unsigned long)row);
+				UNIT_CHECK(l.n == n, "%u rows instead of %u", l.n, n);
+			}
+	box_done(&b);
+}
+END_TEST
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+START_TEST(without_their_key_credentials_do_not_open_and_all_else_goes_on)
+{
+	struct listing l = { .table = STORE_CREDENTIALS };
+	uint8_t key[STORE_KEY_LEN];
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill(&b);
+	store_take_credentials_key(b.store, key);
+	store_read_from(b.store, STORE_CREDENTIALS, 1, 10, on_listing, &l);
+	wait_listing(&b, &l);
+	ck_assert_uint_eq(l.n, 0);
+	ck_assert_int_eq(l.last, -ENOKEY);
+	ck_assert_ptr_null(memmem(b.store->locked.base, b.store->locked.size, key, sizeof(key)));
+	ck_assert(box_put_one(&b, STORE_ACTIVE, 20));
+	ck_assert(box_put_one(&b, STORE_AUDIT, 20));
+	store_give_credentials_key(b.store, key);
+	l = (struct listing){ .table = STORE_CREDENTIALS };
+	store_read_from(b.store, STORE_CREDENTIALS, 1, 10, on_listing, &l);
+	wait_listing(&b, &l);
+	ck_assert_uint_eq(l.n, 1);
+	ck_assert(box_put_one(&b, STORE_CREDENTIALS, 1));
+	box_must_hold(&b);
+	box_done(&b);
+}
+END_TEST
+
+START_TEST(keys_for_other_uses_differ_and_are_the_same_after_a_restart)
+{
+	uint8_t keys[2][STORE_USE_AUDIT + 1][STORE_KEY_LEN];
+	struct box b;
+
+	box_init(&b);
+	for (unsigned i = 0; i < 2; i++) {
+		box_must_open(&b);
+		for (enum store_use use = STORE_USE_RESTORE; use <= STORE_USE_AUDIT; use++)
+			store_derive_key(b.store, use, keys[i][use]);
+		box_close(&b);
+	}
+	for (enum store_use use = STORE_USE_RESTORE; use <= STORE_USE_AUDIT; use++) {
+		ck_assert_mem_eq(keys[0][use], keys[1][use], STORE_KEY_LEN);
+		for (enum store_use other = STORE_USE_RESTORE; other < use; other++)
+			ck_assert_mem_ne(keys[0][use], keys[0][other], STORE_KEY_LEN);
+	}
+	box_done(&b);
+}
+END_TEST
+
 UNIT_MAIN("store", a_new_store_is_empty_and_opens_again,
 	  what_was_put_changed_moved_and_deleted_is_so_after_a_restart,
 	  a_thousand_random_changes_under_way_at_once_end_as_they_were_submitted,
@@ -575,4 +658,7 @@ UNIT_MAIN("store", a_new_store_is_empty_and_opens_again,
 	  a_change_is_kept_as_a_whole_or_not_at_all, changes_submitted_from_within_done_are_kept,
 	  a_close_keeps_and_calls_back_all_that_was_submitted,
 	  a_change_never_submitted_leaves_nothing, ended_rows_are_listed_by_owner_the_highest_first,
-	  a_single_ended_row_is_read_as_the_changes_before_have_left_it)
+	  a_single_ended_row_is_read_as_the_changes_before_have_left_it,
+	  rows_of_any_table_are_read_from_a_number_on,
+	  without_their_key_credentials_do_not_open_and_all_else_goes_on,
+	  keys_for_other_uses_differ_and_are_the_same_after_a_restart)
