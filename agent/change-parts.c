@@ -11,7 +11,7 @@
 
 static enum store_table table_after(enum step_kind kind)
 {
-	return kind == STEP_END || kind == STEP_FORGET ? STORE_ENDED : STORE_ACTIVE;
+	return kind == STEP_INSERT || kind == STEP_UPDATE ? STORE_ACTIVE : STORE_ENDED;
 }
 
 static int put_row(struct store_change *c, const struct vault_row *row, const uint8_t *record)
@@ -27,6 +27,7 @@ static int put_row(struct store_change *c, const struct vault_row *row, const ui
 					record, row->n);
 	case STEP_INSERT:
 	case STEP_UPDATE:
+	case STEP_RECALL:
 		return store_change_put(c, table_after(row->kind), row->row, row->old_version,
 					row->version, row->owner_uid, record, row->n);
 	case STEP_FORGET:

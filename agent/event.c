@@ -142,6 +142,7 @@ static enum event_kind kind_of(const struct vault_row *step)
 	case STEP_END:
 		return step->state == TOKEN_EXPIRED ? EVENT_EXPIRED : EVENT_REVOKED;
 	case STEP_FORGET:
+	case STEP_RECALL:
 		break;
 	}
 	return 0;

@@ -85,6 +85,20 @@ static void row_of_ended(const struct vault *v, const struct step *s, struct vau
 	};
 }
 
+static void row_of_recalled(const struct step *s, uint8_t *dst, struct vault_row *ret)
+{
+	const struct token_facts *facts = s->facts;
+
+	*ret = (struct vault_row){
+		.kind = STEP_RECALL,
+		.row = facts->row,
+		.id = facts->id,
+		.owner_uid = facts->owner_uid,
+		.version = s->version,
+		.n = record_write(facts, dst),
+	};
+}
+
 /* Whether the step names another token in the place of its own. */
 static bool replaces(const struct step *s, const struct token_facts *facts)
 {
@@ -100,6 +114,10 @@ void vault_change_row(const struct vault_change *c, size_t i, uint8_t dst[static
 	assert(i < c->n);
 	if (s->kind == STEP_FORGET) {
 		row_of_ended(c->vault, s, ret);
+		return;
+	}
+	if (s->kind == STEP_RECALL) {
+		row_of_recalled(s, dst, ret);
 		return;
 	}
 	vault_facts(c->vault, s->ref, &facts);
@@ -176,6 +194,11 @@ static void commit_forget(struct vault *v, const struct step *s)
 	owner_release(v, owner_ref(v, &owner->owner));
 }
 
+static void commit_recall(struct vault *v, const struct step *s)
+{
+	owner_is_crowded(v, owner_ref(v, ended_at(&v->ended, s->ref)->token.owner));
+}
+
 void vault_commit(struct vault_change *c)
 {
 	static void (*const commit[])(struct vault *, const struct step *) = {
@@ -183,6 +206,7 @@ void vault_commit(struct vault_change *c)
 		[STEP_END] = commit_end,
 		[STEP_UPDATE] = commit_update,
 		[STEP_FORGET] = commit_forget,
+		[STEP_RECALL] = commit_recall,
 	};
 
 	assert(c->n == 0 || c->vault->oldest_change == c);
@@ -265,6 +289,16 @@ static void rollback_forget(struct vault *v, const struct step *s)
 	owner_is_crowded(v, owner_ref(v, node->token.owner));
 }
 
+static void rollback_recall(struct vault *v, const struct step *s)
+{
+	struct owner_entry *owner = entry_of(ended_at(&v->ended, s->ref)->token.owner);
+
+	owner->owner.n_ended--;
+	ended_remove(&v->ended, s->ref, &owner->ended);
+	ended_free(&v->ended, s->ref);
+	owner_release(v, owner_ref(v, &owner->owner));
+}
+
 void vault_rollback(struct vault_change *c)
 {
 	static void (*const rollback[])(struct vault *, const struct step *) = {
@@ -272,6 +306,7 @@ void vault_rollback(struct vault_change *c)
 		[STEP_END] = rollback_end,
 		[STEP_UPDATE] = rollback_update,
 		[STEP_FORGET] = rollback_forget,
+		[STEP_RECALL] = rollback_recall,
 	};
 
 	if (!c)

@@ -163,12 +163,13 @@ struct step {
 	uint8_t effects;
 	uint8_t state;	/* of an end: enum token_state */
 	uint8_t reason; /* of an end: enum end_reason */
-	uint32_t ref;	/* the token, or of a forget the ended node */
+	uint32_t ref;	/* the token, or of a forget or recall the ended node */
 	uint32_t node;	/* of an end: the ended node it becomes */
 	uint32_t old_version, version;
 	uint32_t old_last_used_s, old_last_used_by; /* the label is held */
 	uint64_t ended_us;
 	uint64_t old_expires_us, old_replaced_by;
+	const struct token_facts *facts; /* of a recall: until its row is made */
 };
 
 struct vault_change {

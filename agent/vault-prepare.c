@@ -182,6 +182,50 @@ int vault_prepare_end(struct vault_change *c, token_ref ref, enum token_state st
 	return end_tree(c, ref, (struct ending){ state, reason, ended_us });
 }
 
+/* ---- recall -------------------------------------------------------------------------------- */
+
+static void note_ended(struct vault *v, uint32_t node, uint32_t owner,
+		       const struct token_facts *facts)
+{
+	struct ended_token *e = &ended_at(&v->ended, node)->token;
+
+	*e = (struct ended_token){
+		.id = facts->id,
+		.row = facts->row,
+		.ended_us = facts->ended_us,
+		.owner = &owner_at(v, owner)->owner,
+		.version = 1,
+	};
+	memcpy(&e->hash_prefix, facts->hash, sizeof(e->hash_prefix));
+	ended_add(&v->ended, node, &owner_at(v, owner)->ended);
+	e->owner->n_ended++;
+}
+
+int vault_prepare_recall(struct vault_change *c, struct token_facts *facts)
+{
+	struct vault *v = c->vault;
+	uint32_t node, owner;
+	struct step *s;
+
+	assert(facts->state != TOKEN_ACTIVE && facts->id && v->highest_row < TOKEN_ROW_MAX);
+	node = ended_new(&v->ended);
+	if (!node)
+		return -ENOMEM;
+	owner = owner_get(v, facts->owner_uid, facts->owner_name);
+	s = owner ? change_add(c, STEP_RECALL, node) : NULL;
+	if (!s) {
+		ended_free(&v->ended, node);
+		if (owner)
+			owner_release(v, owner);
+		return owner ? -ENOMEM : -ENOSPC;
+	}
+	s->version = 1;
+	s->facts = facts;
+	facts->row = ++v->highest_row;
+	note_ended(v, node, owner, facts);
+	return 0;
+}
+
 /* ---- replace --------------------------------------------------------------------------------- */
 
 /* One token's part: it may end sooner, and `by` (0: nobody) replaces it. Extended. */

@@ -108,6 +108,11 @@ size_t vault_n_ended(const struct vault *v)
 	return v->ended.index.n;
 }
 
+uint64_t vault_highest_row(const struct vault *v)
+{
+	return v->highest_row;
+}
+
 /* ---- looking --------------------------------------------------------------------------------- */
 
 token_ref token_by_id(const struct vault *v, uint64_t id)

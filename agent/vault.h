@@ -62,6 +62,9 @@ size_t vault_locked_bytes(const struct vault *v); /* of memory_limit; what was t
 size_t vault_n_active(const struct vault *v);	  /* visible ones */
 size_t vault_n_ended(const struct vault *v);
 
+/* The highest row that any token ever had, prepared ones included. */
+uint64_t vault_highest_row(const struct vault *v);
+
 /* ---- looking --------------------------------------------------------------------------------- */
 
 /* The visible token of this id. */
@@ -137,6 +140,7 @@ enum step_kind {
 	STEP_END,    /* leaves the vault for the store's ended ones */
 	STEP_UPDATE, /* other facts of a token that stays: replaced, cut short, used */
 	STEP_FORGET, /* an ended token is no longer kept */
+	STEP_RECALL, /* a token that ended elsewhere is among the ended ones */
 };
 
 /*
@@ -163,7 +167,7 @@ struct vault_row {
 	uint32_t version;     /* of the row after the step; 0 for a forget */
 	size_t n;	      /* bytes of record written to dst; 0 for a forget */
 
-	/* What happens to the token; not of a forget. */
+	/* What happens to the token; not of a forget or a recall. */
 	struct span owner_name; /* valid until the vault changes */
 	enum token_state state; /* after the step */
 	bool is_derived;	/* it has a parent */
@@ -202,6 +206,15 @@ bool vault_id_is_taken(const struct vault *v, uint64_t id); /* visible, prepared
  */
 int vault_prepare_end(struct vault_change *c, token_ref ref, enum token_state state,
 		      enum end_reason reason, uint64_t ended_us) MUST_USE;
+
+/*
+ * Puts a token that has ended among the ended ones, though it was never active here: a backup tells
+ * of it. All of *facts but row, which the vault gives and writes back; its id is not taken. *facts
+ * and what it points to must live until the change's rows are made. It is known as ended at once,
+ * which is what it is in any case.
+ * Returns 0; -ENOSPC (no room for its owner) or -ENOMEM.
+ */
+int vault_prepare_recall(struct vault_change *c, struct token_facts *facts) MUST_USE;
 
 /*
  * Notes that `by` (an id, prepared in the same change) replaces the token, and cuts its life and

@@ -284,6 +284,82 @@ START_TEST(ended_tokens_are_forgotten_by_age_and_by_number)
 }
 END_TEST
 
+/* ---- recalls --------------------------------------------------------------------------------- */
+
+static struct token_facts ended_facts(uint64_t id)
+{
+	struct token_facts f = unit_facts(id);
+
+	f.state = TOKEN_REVOKED;
+	f.ended = END_ADMINISTRATOR;
+	f.ended_us = NOW + 3;
+	return f;
+}
+
+START_TEST(a_recalled_token_is_known_as_ended_and_its_row_says_all_of_it)
+{
+	struct vault *v = unit_vault(LIMIT_SMALL);
+	struct token_facts f = ended_facts(7), read;
+	struct vault_change *c = unit_change(v);
+	struct vault_row row;
+
+	unit_add_id(v, 5);
+	ck_assert_int_eq(vault_prepare_recall(c, &f), 0);
+	ck_assert(vault_id_is_taken(v, 7));
+	read = unit_row(c, 0, &row);
+	ck_assert_int_eq(row.kind, STEP_RECALL);
+	ck_assert_uint_eq(row.row, 2);
+	ck_assert_uint_eq(row.id, 7);
+	ck_assert_uint_eq(row.old_version, 0);
+	ck_assert_uint_eq(row.version, 1);
+	ck_assert_uint_eq(read.row, 2);
+	ck_assert_int_eq(read.ended, END_ADMINISTRATOR);
+	vault_commit(c);
+	ck_assert_uint_eq(vault_find(v, 7), REF_NONE);
+	ck_assert_ptr_nonnull(vault_find_ended(v, 7));
+	ck_assert_uint_eq(vault_find_ended(v, 7)->ended_us, NOW + 3);
+	ck_assert(ended_hash_may_be(vault_find_ended(v, 7), f.hash));
+	ck_assert_uint_eq(vault_n_ended(v), 1);
+	unit_done(v);
+}
+END_TEST
+
+START_TEST(a_recall_rolled_back_leaves_nothing_not_even_its_owner)
+{
+	struct vault *v = unit_vault(LIMIT_SMALL);
+	struct token_facts f = ended_facts(7);
+	struct vault_change *c = unit_change(v);
+
+	f.owner_name = SPAN("somebody-else");
+	ck_assert_int_eq(vault_prepare_recall(c, &f), 0);
+	ck_assert_ptr_nonnull(vault_find_owner(v, 1000, SPAN("somebody-else")));
+	vault_rollback(c);
+	ck_assert(!vault_id_is_taken(v, 7));
+	ck_assert_uint_eq(vault_n_ended(v), 0);
+	ck_assert_ptr_null(vault_find_owner(v, 1000, SPAN("somebody-else")));
+	ck_assert_uint_eq(unit_owners_freed, 1);
+	unit_done(v);
+}
+END_TEST
+
+START_TEST(a_recalled_token_is_forgotten_as_any)
+{
+	struct vault *v = unit_vault(LIMIT_SMALL);
+	struct token_facts f = ended_facts(7);
+	struct vault_change *c = unit_change(v);
+	size_t n;
+
+	ck_assert_int_eq(vault_prepare_recall(c, &f), 0);
+	vault_commit(c);
+	c = unit_change(v);
+	ck_assert_int_eq(vault_prepare_forget(c, NOW + DAY, 10, 10, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	vault_commit(c);
+	ck_assert(!vault_id_is_taken(v, 7));
+	unit_done(v);
+}
+END_TEST
+
 UNIT_MAIN("vault-end", an_ended_token_is_remembered_by_its_id,
 	  an_end_rolled_back_leaves_the_token_as_it_was, a_token_that_is_ending_is_not_ended_twice,
 	  an_end_reaches_a_thousand_generations,
@@ -291,4 +367,7 @@ UNIT_MAIN("vault-end", an_ended_token_is_remembered_by_its_id,
 	  what_is_being_derived_ends_with_its_parent, nothing_is_derived_from_what_is_ending,
 	  a_child_that_ends_leaves_its_parent, a_parent_and_a_child_may_end_at_once,
 	  tokens_expire_in_order_at_their_time_in_slices,
-	  ended_tokens_are_forgotten_by_age_and_by_number)
+	  ended_tokens_are_forgotten_by_age_and_by_number,
+	  a_recalled_token_is_known_as_ended_and_its_row_says_all_of_it,
+	  a_recall_rolled_back_leaves_nothing_not_even_its_owner,
+	  a_recalled_token_is_forgotten_as_any)

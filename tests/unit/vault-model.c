@@ -242,6 +242,8 @@ static void commit_step(struct model *m, const struct model_step *s)
 		t->place = PLACE_FORGOTTEN;
 		take_from_ended(m, s->token);
 		break;
+	case STEP_RECALL:
+		ck_abort_msg("the model recalls nothing");
 	}
 }
 
