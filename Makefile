@@ -72,13 +72,14 @@ sanitize := $(if $(SANITIZE),-DJETON_SANITIZED -fsanitize=$(SANITIZE) -fno-sanit
 flags = -std=gnu17 -D_GNU_SOURCE -I. -DJETON_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(sanitize) \
 	-ffile-prefix-map=$(CURDIR)=. $(CPPFLAGS) $(CFLAGS)
 packages := libsystemd libsodium sqlite3 inih check
+statics := libinih libsodium
 
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
 keep = $(if $(filter-out $(subst $() ,_,$(file <$(1))),$(subst $() ,_,$(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))
 
 need_build := $(filter-out help deps deps-bench lint format clean,$(or $(MAKECMDGOALS),all))
 ifneq ($(need_build),)
-$(call keep,$(B)/config.key,$(strip $(CC) $(flags) $(HARDEN) $(LDHARDEN) $(LDFLAGS) $(packages)))
+$(call keep,$(B)/config.key,$(strip $(CC) $(flags) $(HARDEN) $(LDHARDEN) $(LDFLAGS) $(packages) $(statics)))
 $(call keep,$(B)/sources,$(every))
 include $(B)/config.mk
 endif
@@ -91,7 +92,7 @@ $(B)/config.mk: $(B)/config.key | $(if $(filter demo check,$(MAKECMDGOALS)),$(B)
 	@probe() { flags=; for f in "$$@"; do echo 'int main(void) { return 0; }' | \
 		$(CC) -Werror $(OPT) $$f -x c - -o $@.probe 2>$@.log && flags="$$flags $$f"; done; echo $$flags; }; \
 	{ echo "harden := $$(probe $(HARDEN))"; echo "ldharden := $$(probe $(LDHARDEN))"; \
-	echo "inih_static := $$(probe -l:libinih.a)"; \
+	for p in $(statics); do echo "$${p}_static := $$(probe -l:$$p.a)"; done; \
 	for p in $(packages); do echo "$${p}_cflags := $$($(PKG_CONFIG) --cflags $$p)"; \
 		echo "$${p}_libs := $$($(PKG_CONFIG) --libs $$p)"; done; } >$@
 	@rm -f $@.probe $@.log
@@ -124,10 +125,11 @@ $(B)/jetond: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
 tool_archives := $(foreach a,ctl policy jeton shared,$(B)/lib$(a).a)
+tool_libs = $(or $(libinih_static),$(inih_libs)) $(or $(libsodium_static),$(libsodium_libs))
 $(B)/jetonctl: $(B)/ctl/main.o $(tool_archives)
-	$(link) $(or $(inih_static),$(inih_libs))
+	$(link) $(tool_libs)
 $(B)/jeton-helper: $(B)/ctl/helper-main.o $(tool_archives)
-	$(link) $(or $(inih_static),$(inih_libs))
+	$(link) $(tool_libs)
 
 # One object with nothing of its inside to be seen, so that it clashes with no name of whoever links it.
 $(B)/libjeton.a: $(call objects,$(shared) $(client),pic/)

@@ -85,6 +85,7 @@ struct args {
 	int64_t after;		       /* an event's number */
 	const char *of_user, *of_unit; /* whom a question is about */
 	const char *policy_dir;
+	const char *state; /* the agent's state directory */
 
 	/* of the helpers */
 	const char *credential;

@@ -273,6 +273,28 @@ const struct command commands[] = {
 		.run = cmd_reload,
 	},
 	{
+		.name = "backup",
+		.synopsis = "FILE",
+		.help = "a copy of all that the agent holds, sealed by a passphrase (administrators)",
+		.more = "The passphrase is all of standard input, less one newline at its end. On a\n"
+			"terminal it is asked for, twice, without echo. FILE must not be there yet.\n",
+		.min = 1,
+		.max = 1,
+		.run = cmd_backup,
+	},
+	{
+		.name = "restore",
+		.synopsis = "FILE [--state DIR]",
+		.help = "bring back what a backup holds (root)",
+		.more = "The passphrase is asked for as by backup. What the agent knows stays as it\n"
+			"is here; what it does not know comes back, owners by their names. Without\n"
+			"an agent that runs, it is taken in when one starts.\n",
+		.options = restore_options,
+		.min = 1,
+		.max = 1,
+		.run = cmd_restore,
+	},
+	{
 		.name = "policy check",
 		.synopsis = "[FILE...]",
 		.help = "find mistakes in policy files",

@@ -49,3 +49,8 @@ const struct option doctor_options[] = {
 	POLICY,
 	{ .name = NULL },
 };
+
+const struct option restore_options[] = {
+	{ "state", 0, OPTION_TEXT, AT(state), "DIR", "where the agent keeps its state" },
+	{ .name = NULL },
+};

@@ -4,4 +4,4 @@
 #include "ctl/options.h"
 
 extern const struct option put_options[], get_options[], run_options[], watch_options[],
-	explain_options[], doctor_options[];
+	explain_options[], doctor_options[], restore_options[];
