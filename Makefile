@@ -27,7 +27,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
-.PHONY: all tests benches help deps deps-bench demo run check bench lint format install clean
+.PHONY: all tests benches fuzzers help deps deps-bench demo run check bench fuzz lint format install clean
 say = @$(if $(V),,printf '  %-6s %s\n' '$(1)' '$(@:$(B)/%=%)';)
 
 # ---- what is compiled into what ------------------------------------------------------------------
@@ -46,14 +46,17 @@ agent := $(filter-out agent/main.c,$(call sources,agent/*.c)) $(policy)
 ctl := $(filter-out ctl/main.c ctl/helper-main.c,$(call sources,ctl/*.c))
 tests := $(call sources,tests/unit/test-*.c tests/agent/test-*.c tests/ctl/test-*.c)
 benches := $(call sources,tests/bench/bench-*.c)
+fuzzers := $(call sources,tests/fuzz/fuzz-*.c)
 support := $(call sources,tests/support/*.c) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
-every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches)
+every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches) \
+	$(fuzzers) tests/fuzz/replay.c
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
 programs := $(if $(wildcard agent/main.c),$(B)/jetond) $(if $(wildcard ctl/main.c),$(B)/jetonctl $(B)/jeton-helper)
 libraries := $(if $(client),$(B)/libjeton.a $(B)/libjeton.so)
 test_programs := $(tests:%.c=$(B)/%)
 bench_programs := $(benches:%.c=$(B)/%)
+fuzz_programs := $(fuzzers:%.c=$(B)/%)
 
 all: $(programs) $(libraries) $(if $(wildcard protocol/jeton.pc.in),$(B)/jeton.pc) ## the agent, the tool and the library (the default)
 
@@ -77,7 +80,7 @@ statics := libinih libsodium
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
 keep = $(if $(filter-out $(subst $() ,_,$(file <$(1))),$(subst $() ,_,$(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))
 
-need_build := $(filter-out help deps deps-bench lint format clean,$(or $(MAKECMDGOALS),all))
+need_build := $(filter-out help deps deps-bench fuzz lint format clean,$(or $(MAKECMDGOALS),all))
 ifneq ($(need_build),)
 $(call keep,$(B)/config.key,$(strip $(CC) $(flags) $(HARDEN) $(LDHARDEN) $(LDFLAGS) $(packages) $(statics)))
 $(call keep,$(B)/sources,$(every))
@@ -149,7 +152,12 @@ $(test_programs): $(B)/%: $(B)/%.o $(test_archives)
 $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 	$(link) $(agent_libs)
 
-tests: $(test_programs)
+# Each replays what is kept for it; with FUZZ=yes libFuzzer makes up more (tests/fuzz/run).
+$(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(test_archives)
+	$(link) $(agent_libs) $(if $(FUZZ),-fsanitize=fuzzer)
+
+fuzzers: $(fuzz_programs)
+tests: $(test_programs) $(if $(FUZZ),,fuzzers)
 benches: $(bench_programs)
 
 # ---- what people ask for -------------------------------------------------------------------------
@@ -172,6 +180,8 @@ check: all tests ## every test; T=unit/test-vault: those that match
 	@tests/run $(B) $(T)
 bench: all benches ## what things cost, beside floors and rivals; BENCH="verify start" for some
 	@tests/bench/run $(B) $(BENCH)
+fuzz: ## bytes made up by libFuzzer, TIME seconds (60) for each target; T=json: those that match
+	@tests/fuzz/run $(or $(TIME),60) $(T)
 lint: ## clang-tidy, cppcheck, shellcheck, clang-format
 	@.ci/lint
 format: ## clang-format over the lines you changed

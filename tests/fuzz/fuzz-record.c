@@ -1,0 +1,57 @@
+/*
+ * tests/fuzz/fuzz-record.c - any bytes as what the store keeps. They were sealed when they come
+ * there, and are distrusted all the same: what is read as a record is written as the same bytes.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "agent/credential-record.h"
+#include "agent/event-record.h"
+#include "agent/record.h"
+
+static void check_token(const uint8_t *data, size_t n)
+{
+	static uint8_t again[RECORD_MAX];
+	struct token_facts facts;
+	struct span scope;
+	unsigned at = 0, count = 0;
+
+	if (record_read(data, n, &facts) < 0)
+		return;
+	while (packed_scopes_next(&facts.scopes, &at, &scope))
+		count++;
+	FUZZ_HOLDS(count == facts.scopes.count);
+	FUZZ_HOLDS(record_write(&facts, again) == n && memcmp(again, data, n) == 0);
+}
+
+static void check_credential(const uint8_t *data, size_t n)
+{
+	static uint8_t again[CREDENTIAL_RECORD_MAX];
+	struct credential_record record;
+
+	if (credential_record_read(data, n, &record) < 0)
+		return;
+	FUZZ_HOLDS(credential_name_is_valid(record.name));
+	FUZZ_HOLDS(credential_record_write(&record, again) == n && memcmp(again, data, n) == 0);
+}
+
+static void check_event(const uint8_t *data, size_t n)
+{
+	uint8_t again[EVENT_RECORD_MAX];
+	struct event event;
+
+	if (event_record_read(data, n, &event) < 0)
+		return;
+	FUZZ_HOLDS(event_record_write(&event, again) == n && memcmp(again, data, n) == 0);
+	free(event.credential);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	_cleanup_free_ char *copy = fuzz_copy(data, n);
+	const uint8_t *bytes = (const uint8_t *)copy;
+
+	check_token(bytes, n);
+	check_credential(bytes, n);
+	check_event(bytes, n);
+	return 0;
+}
