@@ -21,6 +21,8 @@
 #include "agent/listener.h"
 #include "agent/loadcred.h"
 #include "agent/masterkey.h"
+#include "agent/memory-dir.h"
+#include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
@@ -194,17 +196,60 @@ static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const ui
 	return 0;
 }
 
+static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)
+{
+	int r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
+
+	if (r < 0)
+		return store_fail(error, r, "the state directory %s can't be made: %s",
+				  a->paths.state, strerror(-r));
+	r = masterkey_read(a->paths.state, key, error);
+	if (r == 0)
+		r = store_open(a->paths.state, key, &a->mem, &a->store, error);
+	if (r == 0 && memory_dir_drop() > 0)
+		log_notice("what was kept with Storage=volatile is gone, for it is "
+			   "Storage=persistent now");
+	return r;
+}
+
+/* The state directory is not looked at. */
+static int open_volatile(struct agent *a, uint8_t *key, struct store_error *error)
+{
+	struct memory_dir_error e;
+	int r = masterkey_read_credential(key, error);
+
+	if (r < 0)
+		return r;
+	r = memory_dir_open(&a->memory_dir, &e);
+	if (r < 0)
+		return store_fail(error, r, "%s", e.text[0] ? e.text : strerror(-r));
+	if (!memory_dir_is_kept(a->memory_dir))
+		log_notice("Storage=volatile, and no service manager holds what is in memory: a "
+			   "restart forgets all tokens and credentials");
+	r = store_open_memory(a->memory_dir, key, &a->mem, &a->store, error);
+	if (r == -EKEYREJECTED)
+		return store_fail(error, r,
+				  "what Storage=volatile holds in memory is sealed with another master "
+				  "key: bring back that key as the credential jeton.master; "
+				  MEMORY_DIR_REMEDY);
+	return r;
+}
+
 static int open_store(struct agent *a, struct store_error *error)
 {
 	uint8_t *key = a->scratch->random;
 	int r;
 
 	_Static_assert(sizeof(a->scratch->random) >= STORE_KEY_LEN, "room for the master key");
-	r = masterkey_read(a->paths.state, key, error);
-	if (r == 0)
-		r = store_open(a->paths.state, key, &a->mem, &a->store, error);
+	r = a->settings.storage == STORAGE_VOLATILE ? open_volatile(a, key, error)
+						    : open_persistent(a, key, error);
 	secret_wipe(key, STORE_KEY_LEN);
 	return r;
+}
+
+static const char *where(const struct agent *a)
+{
+	return a->settings.storage == STORAGE_VOLATILE ? "memory" : a->paths.state;
 }
 
 static int load_store(struct agent *a, struct store_error *error)
@@ -227,13 +272,13 @@ static int load_store(struct agent *a, struct store_error *error)
 		snprintf(error->text, sizeof(error->text),
 			 "the tokens in %s need more than MemoryLimit=%llu MiB of locked memory, "
 			 "or than the limit of %zu KiB (LimitMEMLOCK=) has: raise it",
-			 a->paths.state, (unsigned long long)(a->settings.memory_limit >> 20),
+			 where(a), (unsigned long long)(a->settings.memory_limit >> 20),
 			 secretmem_limit() / 1024);
 	else if (r == -EBADMSG && !error->text[0])
 		snprintf(
 			error->text, sizeof(error->text),
 			"the store in %s holds tokens that contradict each other: restore a backup",
-			a->paths.state);
+			where(a));
 	if (r == 0)
 		r = store_start(a->store, error);
 	if (r == 0)
@@ -246,17 +291,6 @@ static int start_store(struct agent *a)
 	struct store_error error = { "" };
 	int r;
 
-	if (a->settings.storage == STORAGE_VOLATILE) {
-		log_error("%s: Storage=volatile is not built into this version: use "
-			  "Storage=persistent",
-			  a->paths.config);
-		return -EOPNOTSUPP;
-	}
-	r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
-	if (r < 0) {
-		log_error("the state directory %s can't be made: %s", a->paths.state, strerror(-r));
-		return r;
-	}
 	r = events_init(&a->events);
 	if (r == 0)
 		r = open_store(a, &error);
@@ -264,6 +298,8 @@ static int start_store(struct agent *a)
 		r = load_store(a, &error);
 	if (r < 0)
 		log_error("%s", error.text[0] ? error.text : strerror(-r));
+	if (r == -EBADMSG && a->memory_dir)
+		log_error("Storage=volatile: " MEMORY_DIR_REMEDY);
 	return r;
 }
 
@@ -410,6 +446,7 @@ void agent_done(struct agent *a)
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
 	store_close(a->store);
+	memory_dir_close(a->memory_dir);
 	last_use_done(a);
 	holders_done(a);
 	watch_done(a);

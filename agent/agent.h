@@ -28,6 +28,7 @@ struct candidate;
 struct loadcred;
 struct credentials;
 struct carried;
+struct memory_dir;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -95,6 +96,7 @@ struct agent {
 	uint64_t policies_loaded_us;
 
 	struct vault *vault;
+	struct memory_dir *memory_dir; /* where the store is with Storage=volatile; else NULL */
 	struct store *store;
 	struct holders *holders;
 	struct events events;

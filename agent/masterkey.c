@@ -232,6 +232,19 @@ static int make_first_key(const struct state_dir *d, uint8_t *key, struct store_
 	return make_key(d, key, e);
 }
 
+int masterkey_read_credential(uint8_t *key, struct store_error *ret_error)
+{
+	int r = read_credential(key, ret_error);
+
+	if (r == 0)
+		return store_fail(ret_error, -ENOKEY,
+				  "Storage=volatile needs the master key as the credential " CREDENTIAL
+				  ": add LoadCredentialEncrypted=" CREDENTIAL
+				  ":PATH to the unit (systemd-creds encrypt makes the file), or use "
+				  "Storage=persistent");
+	return r < 0 ? r : 0;
+}
+
 int masterkey_read(const char *state_dir, uint8_t *key, struct store_error *ret_error)
 {
 	struct state_dir d = STATE_DIR_NONE;

@@ -13,3 +13,6 @@
  * Returns 0 or a negative errno with *ret_error, a sentence that names the file and what to do.
  */
 int masterkey_read(const char *state_dir, uint8_t *key, struct store_error *ret_error) MUST_USE;
+
+/* The same from the credential alone. -ENOKEY: there is none. */
+int masterkey_read_credential(uint8_t *key, struct store_error *ret_error) MUST_USE;

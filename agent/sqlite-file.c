@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/memory-dir.h"
+
 #define STRINGIFY(x) #x
 #define MARK(name, value) "PRAGMA " name " = " STRINGIFY(value) ";"
 
@@ -153,17 +155,20 @@ static void grow_in_steps(sqlite3 *db)
 
 static int open_db(const struct state_dir *dir, const char *name, sqlite3 **ret)
 {
+	const char *vfs = NULL;
 	char path[PATH_MAX];
 	sqlite3 *db = NULL;
 	int r, rc;
 
 	configure();
 	r = path_of(dir, name, path);
+	if (r == 0 && dir->memory && !(vfs = memory_dir_vfs(dir->memory)))
+		r = -ENOMEM;
 	if (r < 0)
 		return r;
 	rc = sqlite3_open_v2(path, &db,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
-			     NULL);
+			     vfs);
 	if (rc == SQLITE_OK && sqlite3_db_readonly(db, "main") == 1)
 		rc = SQLITE_READONLY;
 	if (rc != SQLITE_OK) {
@@ -405,7 +410,7 @@ int sqlite_file_sync_new(const struct state_dir *dir)
 
 int sqlite_file_rename_new(const struct state_dir *dir)
 {
-	if (renameat(dir->fd, STORE_NEW_FILE, dir->fd, STORE_FILE) < 0)
-		return -errno;
-	return state_dir_sync(dir);
+	int r = state_dir_rename(dir, STORE_NEW_FILE, STORE_FILE);
+
+	return r < 0 ? r : state_dir_sync(dir);
 }

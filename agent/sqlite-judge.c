@@ -56,7 +56,7 @@ static int judge_owner(const struct state_dir *dir, const char *name, int fd, st
 			e, -EPERM,
 			"%s/%s can be written to by others (mode %04o): \"chmod 0600\" it",
 			dir->path, name, st.st_mode & 07777);
-	if (st.st_nlink != 1)
+	if (st.st_nlink > 1)
 		return store_fail(e, -EMLINK, "%s/%s has %lu names (hard links): remove the others",
 				  dir->path, name, (unsigned long)st.st_nlink);
 	return 0;

@@ -11,6 +11,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "agent/memory-dir.h"
+
 int store_fail(struct store_error *e, int r, const char *format, ...)
 {
 	va_list args;
@@ -95,7 +97,7 @@ static int real_path(int fd, char dst[static PATH_MAX])
 int state_dir_open(const char *path, struct state_dir *ret, struct store_error *e)
 {
 	_cleanup_close_ int fd = -1;
-	struct state_dir d;
+	struct state_dir d = STATE_DIR_NONE;
 	char trimmed[PATH_MAX];
 	int r;
 
@@ -118,8 +120,16 @@ int state_dir_open(const char *path, struct state_dir *ret, struct store_error *
 	return 0;
 }
 
+void state_dir_open_memory(struct memory_dir *memory, struct state_dir *ret)
+{
+	*ret = (struct state_dir){ .fd = -1, .memory = memory, .path = "memory" };
+}
+
 int state_dir_lock(const struct state_dir *d, struct store_error *e)
 {
+	/* Who has its descriptors is the only one to have it. */
+	if (d->memory)
+		return 0;
 	if (flock(d->fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
@@ -132,19 +142,28 @@ int state_dir_lock(const struct state_dir *d, struct store_error *e)
 
 int state_dir_sync(const struct state_dir *d)
 {
-	return fsync(d->fd) < 0 ? -errno : 0;
+	return !d->memory && fsync(d->fd) < 0 ? -errno : 0;
 }
 
 void state_dir_close(struct state_dir *d)
 {
 	if (d->fd >= 0)
 		close(d->fd);
-	d->fd = -1;
+	*d = STATE_DIR_NONE;
 }
 
 int state_dir_remove(const struct state_dir *d, const char *name)
 {
+	if (d->memory)
+		return memory_dir_remove(d->memory, name);
 	return unlinkat(d->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int state_dir_rename(const struct state_dir *d, const char *from, const char *to)
+{
+	if (d->memory)
+		return memory_dir_rename(d->memory, from, to);
+	return renameat(d->fd, from, d->fd, to) < 0 ? -errno : 0;
 }
 
 /* A name may stand for anything: O_NONBLOCK keeps a FIFO from holding up whoever opens it. */
@@ -154,6 +173,8 @@ int state_dir_open_file(const struct state_dir *d, const char *name, int flags)
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 
+	if (d->memory)
+		return memory_dir_open_file(d->memory, name, flags);
 	flags |= O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (is_new ? O_EXCL : 0);
 	fd = openat(d->fd, name, flags, 0600);
 	if (fd < 0)
@@ -169,6 +190,8 @@ int state_dir_open_file(const struct state_dir *d, const char *name, int flags)
 
 bool state_dir_is_there(const struct state_dir *d, const char *name)
 {
+	if (d->memory)
+		return memory_dir_is_there(d->memory, name);
 	return faccessat(d->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -176,6 +199,11 @@ int state_dir_has(const struct state_dir *d, const char *name)
 {
 	struct stat st;
 
+	if (d->memory) {
+		long long n = memory_dir_size(d->memory, name);
+
+		return n == -ENOENT ? 0 : n < 0 ? (int)n : n > 0;
+	}
 	if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return !S_ISREG(st.st_mode) || st.st_size > 0;

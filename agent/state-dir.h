@@ -11,8 +11,12 @@
 #include "agent/store.h"
 #include "protocol/base/cleanup.h"
 
+struct memory_dir;
+
+/* One on a disk, or in memory, where all functions below do the same to its files. */
 struct state_dir {
-	int fd;
+	int fd;			   /* -1: it is in memory */
+	struct memory_dir *memory; /* borrowed; NULL: it is on a disk */
 	char path[PATH_MAX]; /* of what fd stands for, without links */
 };
 
@@ -28,6 +32,9 @@ int store_fail(struct store_error *e, int r, const char *format, ...)
  */
 int state_dir_open(const char *path, struct state_dir *ret, struct store_error *e) MUST_USE;
 
+/* The same of a directory in memory, which must outlive the result. */
+void state_dir_open_memory(struct memory_dir *memory, struct state_dir *ret);
+
 /*
  * Takes the lock that one agent holds on it, until the directory is closed. -EWOULDBLOCK: another
  * has it.
@@ -42,6 +49,12 @@ void state_dir_close(struct state_dir *d);
 
 /* Removes a file from it; one that is not there is removed already. 0 or a negative errno. */
 int state_dir_remove(const struct state_dir *d, const char *name);
+
+/*
+ * Gives a file another name, in place of what had that one. It survives a power cut once the
+ * directory is synced. 0 or a negative errno.
+ */
+int state_dir_rename(const struct state_dir *d, const char *from, const char *to) MUST_USE;
 
 /*
  * Opens a file in it: with O_CREAT a new one, of mode 0600 whatever the umask; else one that is

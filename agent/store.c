@@ -158,8 +158,23 @@ static int open_backend(struct store *s, const uint8_t *master_key, struct store
 	return r < 0 ? r : store_sqlite_open(&s->dir, &s->backend, e);
 }
 
-int store_open(const char *state_dir, const uint8_t *master_key, struct secretmem *mem,
-	       struct store **ret, struct store_error *ret_error)
+/* In memory where there is such a directory, else in the one of this path. */
+static int open_dir(struct store *s, const char *state_dir, struct memory_dir *memory,
+		    struct store_error *e)
+{
+	int r;
+
+	if (memory) {
+		state_dir_open_memory(memory, &s->dir);
+		return 0;
+	}
+	r = state_dir_open(state_dir, &s->dir, e);
+	return r < 0 ? r : state_dir_lock(&s->dir, e);
+}
+
+static int open_somewhere(const char *state_dir, struct memory_dir *memory,
+			  const uint8_t *master_key, struct secretmem *mem, struct store **ret,
+			  struct store_error *ret_error)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	int r = s ? 0 : store_fail(ret_error, -ENOMEM, "no memory for the store");
@@ -171,9 +186,7 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 	if (seal_start() < 0)
 		r = store_fail(ret_error, -EIO, "there are no random numbers: getrandom() fails");
 	if (r == 0)
-		r = state_dir_open(state_dir, &s->dir, ret_error);
-	if (r == 0)
-		r = state_dir_lock(&s->dir, ret_error);
+		r = open_dir(s, state_dir, memory, ret_error);
 	if (r == 0)
 		r = lock_keys(s, mem, ret_error);
 	if (r == 0)
@@ -186,6 +199,18 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 	}
 	*ret = s;
 	return 0;
+}
+
+int store_open(const char *state_dir, const uint8_t *master_key, struct secretmem *mem,
+	       struct store **ret, struct store_error *ret_error)
+{
+	return open_somewhere(state_dir, NULL, master_key, mem, ret, ret_error);
+}
+
+int store_open_memory(struct memory_dir *memory, const uint8_t *master_key, struct secretmem *mem,
+		      struct store **ret, struct store_error *ret_error)
+{
+	return open_somewhere(NULL, memory, master_key, mem, ret, ret_error);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */

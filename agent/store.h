@@ -57,6 +57,14 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 	       struct store **ret, struct store_error *ret_error) MUST_USE;
 
 /*
+ * The same in a directory in memory (memory-dir.h), which must outlive the store: all that is said of
+ * the disk is said of it, but for power cuts.
+ */
+struct memory_dir;
+int store_open_memory(struct memory_dir *memory, const uint8_t *master_key, struct secretmem *mem,
+		      struct store **ret, struct store_error *ret_error) MUST_USE;
+
+/*
  * Waits until all that was submitted is kept, calling back as store_dispatch() does (what is
  * submitted from there is waited for, too), ends the thread and closes. NULL is fine.
  */

@@ -6,7 +6,7 @@ import random
 import stat
 import threading
 
-from jeton import ALICE, Agent, Closed, Error, Exit, main, serial, test, wait_until
+from jeton import ALICE, Agent, Closed, Error, main, serial, test, wait_until
 
 POLICY = f"[Access]\nUser={ALICE}\nScope=a:read a:write\n"
 
@@ -107,16 +107,6 @@ def the_state_is_the_agents_alone_whatever_the_umask():
         agent.restart()
         assert len(agent.connect().list()) == 1
         agent.stop()
-
-
-@test
-def a_volatile_store_that_is_not_there_yet_is_refused_by_name():
-    try:
-        started("Storage=volatile")
-    except Exit as end:
-        assert end.status == 1 and "Storage=volatile" in end.said, end
-    else:
-        raise AssertionError("it runs, and keeps its tokens on disk")
 
 
 # ---- kills ---------------------------------------------------------------------------------------
