@@ -254,8 +254,10 @@ static const char *where(const struct agent *a)
 
 static int load_store(struct agent *a, struct store_error *error)
 {
-	int r = store_read_all(a->store, STORE_ACTIVE, on_active_row, a, error);
+	int r = vault_expect(a->vault, store_n_rows(a->store, STORE_ACTIVE));
 
+	if (r == 0)
+		r = store_read_all(a->store, STORE_ACTIVE, on_active_row, a, error);
 	if (r == 0)
 		r = store_read_all(a->store, STORE_ENDED, on_ended_row, a, error);
 	if (r == 0)

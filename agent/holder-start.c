@@ -70,9 +70,10 @@ static int look_at_loaded(struct agent *a)
 
 	vault_cursor_init(&cursor, a->vault, NULL, true);
 	while (r == 0 && (ref = vault_cursor_peek(&cursor)) != REF_NONE) {
-		vault_facts(a->vault, ref, &facts);
-		if (facts.binding != BINDING_NONE)
+		if (vault_is_bound(a->vault, ref)) {
+			vault_facts(a->vault, ref, &facts);
 			r = take_loaded(a, &facts);
+		}
 		vault_cursor_step(&cursor);
 	}
 	vault_cursor_done(&cursor);

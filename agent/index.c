@@ -18,13 +18,6 @@ static uint32_t *bucket(const struct index *ix, size_t b)
 	return (uint32_t *)(void *)ix->buckets.region.base + b;
 }
 
-static uint32_t *bucket_of(const struct index *ix, uint64_t hash)
-{
-	size_t b = (size_t)hash & (2 * ix->low - 1);
-
-	return bucket(ix, b < ix->n_buckets ? b : b & (ix->low - 1));
-}
-
 static uint32_t *next_of(const struct index *ix, uint32_t object)
 {
 	return ref_at(ix->base, object);
@@ -62,6 +55,18 @@ int index_reserve(struct index *ix, size_t n)
 	return space_need(&ix->buckets, n * sizeof(uint32_t));
 }
 
+int index_expect(struct index *ix, size_t n)
+{
+	assert(ix->n == 0);
+	if (n > ix->buckets.region.reserved / sizeof(uint32_t) || index_reserve(ix, n) < 0)
+		return -ENOSPC;
+	if (n > ix->n_buckets)
+		ix->n_buckets = n;
+	while (2 * ix->low <= ix->n_buckets)
+		ix->low *= 2;
+	return 0;
+}
+
 static void split(struct index *ix)
 {
 	size_t from = ix->n_buckets - ix->low;
@@ -94,14 +99,14 @@ void index_add(struct index *ix, uint32_t object)
 	assert(ix->n * sizeof(uint32_t) <= ix->buckets.region.size);
 	if (ix->n > ix->n_buckets)
 		split(ix);
-	head = bucket_of(ix, ix->hash_of(link));
+	head = index_bucket(ix, ix->hash_of(link));
 	*link = *head;
 	*head = object;
 }
 
 void index_remove(struct index *ix, uint32_t object)
 {
-	uint32_t *link = bucket_of(ix, ix->hash_of(next_of(ix, object)));
+	uint32_t *link = index_bucket(ix, ix->hash_of(next_of(ix, object)));
 
 	while (*link != object) {
 		assert(*link);

@@ -18,6 +18,16 @@ struct index {
 	size_t n;   /* objects */
 };
 
+/* Where the chain of this hash begins. */
+static inline uint32_t *index_bucket(const struct index *ix, uint64_t hash)
+{
+	size_t b = (size_t)hash & (2 * ix->low - 1);
+
+	if (b >= ix->n_buckets)
+		b &= ix->low - 1;
+	return (uint32_t *)(void *)ix->buckets.region.base + b;
+}
+
 /*
  * An empty index of objects in the space that begins at base, of at most max_objects. hash_of gives
  * an object's hash, whose low bits count. mem and budget NULL: in ordinary memory. Returns 0 or
@@ -32,10 +42,22 @@ void index_done(struct index *ix);
 int index_reserve(struct index *ix, size_t n) MUST_USE;
 
 /*
+ * The same for an empty index that is about to be filled, which then is as wide from the start as it
+ * is to become: its objects are not moved while it grows. 0 or -ENOSPC.
+ */
+int index_expect(struct index *ix, size_t n) MUST_USE;
+
+/*
  * Adds the object, for which memory was reserved. Whether another equals it is the caller's
  * question.
  */
 void index_add(struct index *ix, uint32_t object);
+
+/* Says that an object of this hash will soon be added or looked for. */
+static inline void index_prefetch(const struct index *ix, uint64_t hash)
+{
+	__builtin_prefetch(index_bucket(ix, hash));
+}
 
 /* Removes the object, which must be in it. */
 void index_remove(struct index *ix, uint32_t object);
@@ -46,11 +68,7 @@ void index_remove(struct index *ix, uint32_t object);
  */
 static inline uint32_t index_first(const struct index *ix, uint64_t hash)
 {
-	size_t b = (size_t)hash & (2 * ix->low - 1);
-
-	if (b >= ix->n_buckets)
-		b &= ix->low - 1;
-	return ((const uint32_t *)(const void *)ix->buckets.region.base)[b];
+	return *index_bucket(ix, hash);
 }
 
 /*

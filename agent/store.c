@@ -246,6 +246,11 @@ int store_read_all(struct store *s, enum store_table table,
 	return r == -EBADMSG ? damaged(s, what, ret_error) : unreadable(s, r, ret_error);
 }
 
+uint64_t store_n_rows(const struct store *s, enum store_table table)
+{
+	return s->root.tables[table - 1].n;
+}
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 /* The thread leaves all signals to the loop. */

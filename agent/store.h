@@ -81,6 +81,9 @@ int store_read_all(struct store *s, enum store_table table,
 				 const uint8_t *record, size_t n),
 		   void *userdata, struct store_error *ret_error) MUST_USE;
 
+/* How many rows the table has, as the root says. Before store_start(). */
+uint64_t store_n_rows(const struct store *s, enum store_table table);
+
 /*
  * Checks the root against what was read and starts the thread. -EBADMSG where rows are missing, put
  * back or added; otherwise as store_open().

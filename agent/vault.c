@@ -147,6 +147,13 @@ uint64_t vault_expires_us(const struct vault *v, token_ref ref)
 	return token_at(v, ref)->expires_us;
 }
 
+bool vault_is_bound(const struct vault *v, token_ref ref)
+{
+	const struct extension *e = extension_of(v, token_at(v, ref));
+
+	return e && e->bond;
+}
+
 int64_t vault_uses_left(const struct vault *v, token_ref ref)
 {
 	const struct extension *e = extension_of(v, token_at(v, ref));

@@ -81,6 +81,7 @@ bool vault_hash_is(const struct vault *v, token_ref ref, const uint8_t hash[stat
 
 /* Cheap parts of the facts, for the hot path. */
 uint64_t vault_expires_us(const struct vault *v, token_ref ref);
+bool vault_is_bound(const struct vault *v, token_ref ref); /* to a process or a unit */
 int64_t vault_uses_left(const struct vault *v, token_ref ref);
 struct owner *vault_owner(const struct vault *v, token_ref ref);
 
@@ -289,10 +290,16 @@ void vault_used(struct vault *v, token_ref ref, uint64_t now_us, struct span by)
 /* ---- loading: at start, before anything else ------------------------------------------------- */
 
 /*
+ * Before the first: so many active ones will come, so that what finds them need not grow on the way.
+ * It does no harm if more or fewer do. 0 or -ENOSPC: there is no room for them.
+ */
+int vault_expect(struct vault *v, size_t n_active) MUST_USE;
+
+/*
  * A record from the store, visible at once. Rows may come in any order, parents before or after
  * their children.
- * 0, -ENOSPC, -ENOMEM, or -EBADMSG (an id twice, or of both tables; a state that is not of the
- * table).
+ * 0, -ENOSPC, -ENOMEM, or -EBADMSG (an ended one's id twice, or an id of both tables; a state that is
+ * not of the table).
  */
 int vault_load_active(struct vault *v, const struct token_facts *facts, uint32_t version) MUST_USE;
 int vault_load_ended(struct vault *v, const struct token_facts *facts, uint32_t version) MUST_USE;
@@ -304,6 +311,7 @@ void vault_set_highest_row(struct vault *v, uint64_t row);
 
 /*
  * Ties children to parents and puts all in order. Returns 0; -EBADMSG where a parent is missing, is
- * no older than its child or has another owner, or a row is there twice; -ENOSPC or -ENOMEM.
+ * no older than its child or has another owner, or an id or a row is there twice; -ENOSPC or
+ * -ENOMEM.
  */
 int vault_load_done(struct vault *v) MUST_USE;

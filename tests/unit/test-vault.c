@@ -505,8 +505,8 @@ START_TEST(what_does_not_fit_together_is_not_loaded)
 
 	ck_assert_int_eq(load(v, 1, 1, 0, TOKEN_ACTIVE), 0);
 	ck_assert_int_eq(load(v, 2, 2, 0, TOKEN_EXPIRED), 0);
+	ck_assert_int_eq(load(v, 1, 3, 0, TOKEN_EXPIRED), -EBADMSG);
 	for (enum token_state s = TOKEN_ACTIVE; s <= TOKEN_REVOKED; s++) {
-		ck_assert_int_eq(load(v, 1, 3, 0, s), -EBADMSG);
 		ck_assert_int_eq(load(v, 2, 3, 0, s), -EBADMSG);
 		ck_assert_int_eq(load(v, 0, 3, 0, s), -EBADMSG);
 		ck_assert_int_eq(load(v, 9, 0, 0, s), -EBADMSG);
@@ -535,10 +535,49 @@ START_TEST(what_does_not_fit_together_is_not_loaded)
 		unit_done(v);
 	}
 
-	v = unit_vault(LIMIT_SMALL);
-	ck_assert_int_eq(load(v, 1, 5, 0, TOKEN_ACTIVE), 0);
-	ck_assert_int_eq(load(v, 2, 5, 0, TOKEN_ACTIVE), 0);
-	ck_assert_int_eq(vault_load_done(v), -EBADMSG);
+	/* Two of a row; two of an id, with others around them and between them. */
+	for (uint64_t i = 0; i < 2; i++) {
+		v = unit_vault(LIMIT_SMALL);
+		for (uint64_t n = 100; n < 3100; n++)
+			ck_assert_int_eq(load(v, n == 2000 && i == 1 ? 200 : n,
+					      n == 2000 && i == 0 ? 200 : n, 0, TOKEN_ACTIVE),
+					 0);
+		ck_assert_int_eq(vault_load_done(v), -EBADMSG);
+		unit_done(v);
+	}
+}
+END_TEST
+
+START_TEST(as_many_tokens_as_are_expected_are_loaded_or_more_or_fewer)
+{
+	static const size_t expected[] = { 0, 1, 1023, 1024, 1025, 2000, 3000, 5000 };
+	enum { N = 3000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		struct vault *v = unit_vault(LIMIT_SMALL);
+
+		ck_assert_int_eq(vault_expect(v, expected[i]), 0);
+		for (uint64_t n = 1; n <= N; n++)
+			ck_assert_int_eq(load(v, n, n, 0, TOKEN_ACTIVE), 0);
+		ck_assert_int_eq(vault_load_done(v), 0);
+		for (uint64_t n = 1; n <= N; n++)
+			UNIT_CHECK(vault_find(v, n), "%lu of %zu expected", n, expected[i]);
+		ck_assert(!vault_find(v, N + 1));
+		unit_done(v);
+	}
+}
+END_TEST
+
+START_TEST(more_tokens_than_there_is_room_for_are_not_expected)
+{
+	struct vault *v = unit_vault(LIMIT_SMALL);
+
+	ck_assert_int_eq(vault_expect(v, SIZE_MAX / 4 + 1), -ENOSPC);
+	ck_assert_int_eq(vault_expect(v, LIMIT_SMALL / 4), -ENOSPC);
+	ck_assert_int_eq(vault_expect(v, SIZE_MAX), -ENOSPC);
+	ck_assert_int_eq(load(v, 1, 1, 0, TOKEN_ACTIVE), 0);
+	ck_assert_int_eq(vault_load_done(v), 0);
+	ck_assert(vault_find(v, 1));
 	unit_done(v);
 }
 END_TEST
@@ -593,5 +632,8 @@ UNIT_MAIN("vault", an_empty_vault_locks_little,
 	  an_owner_lives_while_it_has_tokens_active_or_ended, each_owner_is_met_once,
 	  a_cursor_meets_what_was_there_and_stays_the_newest_first,
 	  a_cursor_keeps_to_its_owner_and_stops_with_it, tokens_are_loaded_in_any_order,
-	  what_does_not_fit_together_is_not_loaded, rows_go_on_after_the_highest_that_ever_was,
+	  what_does_not_fit_together_is_not_loaded,
+	  as_many_tokens_as_are_expected_are_loaded_or_more_or_fewer,
+	  more_tokens_than_there_is_room_for_are_not_expected,
+	  rows_go_on_after_the_highest_that_ever_was,
 	  ended_tokens_are_loaded_in_order_of_their_ends)
