@@ -1,7 +1,9 @@
 /*
  * agent/store-load.c - see store-load.h. Two batches in locked memory go back and forth: while the
- * reader fills one, the caller empties the other. Where no memory or thread can be had for that,
- * and for rows that are large and few, one thread does both.
+ * reader fills one, the caller empties the other. They are so large that the reader goes on while the
+ * caller waits for a step of the vault's memory, which takes as long as opening a thousand rows. Few
+ * rows, or large ones, are not worth that: one thread does both, as it does where no memory or
+ * thread can be had.
  *
  * Invariant: a batch is the reader's while it is not full, the caller's while it is. Only the
  * reader touches the backend and the tally until it has been joined.
@@ -14,7 +16,8 @@
 #include <string.h>
 
 enum {
-	BATCH = 16 * 1024,
+	BATCH = 128 * 1024,
+	ROWS_FOR_TWO = 2048, /* fewer are read in less time than batches and a thread are made */
 	READER_STACK = 256 * 1024, /* SQLite reads on it */
 };
 
@@ -241,7 +244,7 @@ int store_load(struct loading *l)
 	int r = 0;
 
 	/* Credentials are few, and may be larger than a batch. */
-	if (l->table == STORE_CREDENTIALS ||
+	if (l->table == STORE_CREDENTIALS || store_n_rows(l->s, l->table) < ROWS_FOR_TWO ||
 	    region_init(&memory, l->s->locked.mem, 2 * (size_t)BATCH) < 0)
 		return load_alone(l);
 	if (region_grow(&memory, 2 * (size_t)BATCH) == 0)

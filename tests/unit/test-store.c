@@ -166,6 +166,81 @@ START_TEST(reading_stops_where_the_reader_says_so)
 }
 END_TEST
 
+/* So many that they are read by a thread of their own, in several batches. */
+enum { MANY = BOX_ROWS - 1 };
+
+static void box_fill_many(struct box *b)
+{
+	struct store_change *c = box_change(b);
+
+	for (uint64_t row = 1; row <= MANY; row++)
+		box_put(b, c, STORE_ACTIVE, row);
+	ck_assert(box_do(b, c));
+}
+
+static int stop_at_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+		       size_t n)
+{
+	ck_assert(record_is(STORE_ACTIVE, row, version, record, n));
+	return row == *(uint64_t *)userdata ? -ECANCELED : 0;
+}
+
+START_TEST(many_rows_are_read_as_few_are)
+{
+	static const uint64_t stops[] = { 1, MANY / 2, MANY };
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill_many(&b);
+	box_must_hold(&b);
+	box_close(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		uint64_t stop = stops[i];
+
+		ck_assert_int_eq(store_open(b.dir, b.key, &b.mem, &b.store, &b.error), 0);
+		ck_assert_int_eq(store_read_all(b.store, STORE_ACTIVE, stop_at_row, &stop,
+						&b.error),
+				 -ECANCELED);
+		ck_assert_int_eq(box_load(&b), 0);
+		ck_assert(rows_equal(&b.found, &b.expected));
+		box_close(&b);
+	}
+	box_done(&b);
+}
+END_TEST
+
+static void flip_bits(struct bytes f, size_t from, size_t n)
+{
+	for (size_t i = from; i < from + n; i++)
+		f.p[i] ^= 1;
+}
+
+START_TEST(a_row_among_many_that_does_not_open_is_noticed)
+{
+	struct bytes f;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	box_fill_many(&b);
+	box_close(&b);
+	f = box_read(&b, "store.db");
+	for (size_t part = 2; part <= 16; part *= 2) {
+		/* Further than the room that a page may have left goes. */
+		flip_bits(f, f.n / part, 512);
+		box_write(&b, "store.db", f);
+		ck_assert_int_eq(box_open(&b), -EBADMSG);
+		flip_bits(f, f.n / part, 512);
+	}
+	box_write(&b, "store.db", f);
+	box_must_open(&b);
+	ck_assert(rows_equal(&b.found, &b.expected));
+	free(f.p);
+	box_done(&b);
+}
+END_TEST
+
 START_TEST(nothing_that_was_put_can_be_read_on_the_disk)
 {
 	static const uint8_t record[] = "a name, a scope and 1234567 that nobody shall read";
@@ -650,7 +725,9 @@ UNIT_MAIN("store", a_new_store_is_empty_and_opens_again,
 	  what_was_put_changed_moved_and_deleted_is_so_after_a_restart,
 	  a_thousand_random_changes_under_way_at_once_end_as_they_were_submitted,
 	  records_of_any_length_come_back_whole, the_highest_row_is_remembered_after_it_is_gone,
-	  reading_stops_where_the_reader_says_so, nothing_that_was_put_can_be_read_on_the_disk,
+	  reading_stops_where_the_reader_says_so, many_rows_are_read_as_few_are,
+	  a_row_among_many_that_does_not_open_is_noticed,
+	  nothing_that_was_put_can_be_read_on_the_disk,
 	  files_are_for_the_agent_alone_whatever_the_umask,
 	  all_is_called_back_in_the_order_of_submission,
 	  failed_changes_are_called_back_in_the_opposite_order_before_anything_later,
