@@ -17,6 +17,8 @@
 enum {
 	BUFFER_MIN = 4096,    /* most replies */
 	OVERFLOW_UID = 65534, /* who is not known in this user namespace */
+	AWAY_MS = 3000,	      /* how long an agent that was there may be away */
+	LOOK_AGAIN_MS = 20,
 };
 
 #define AGENT_USER "jeton"
@@ -111,20 +113,54 @@ static int connect_by(int fd, const struct sockaddr_un *address, int64_t deadlin
 	}
 }
 
+/* A new connection's descriptor. */
+static int connect_once(const struct sockaddr_un *address, int64_t deadline)
+{
+	_cleanup_close_
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = connect_by(fd, address, deadline);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+static bool is_away(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+/*
+ * Where systemd has the socket, who connects waits in it while the agent is restarted. One that makes
+ * its own takes it along; so of an agent that was there before it is looked for again for a while, once.
+ */
+static int connect_to(struct jeton *jeton, int timeout_ms)
+{
+	int64_t deadline = client_deadline(timeout_ms);
+	int away_ms = timeout_ms >= 0 && timeout_ms < AWAY_MS ? timeout_ms : AWAY_MS;
+	int64_t back_by = client_deadline(jeton->was_connected ? away_ms : 0);
+	int fd = connect_once(&jeton->address, deadline);
+
+	while (is_away(fd) && client_rest_ms(back_by) > 0) {
+		(void)poll(NULL, 0, LOOK_AGAIN_MS);
+		fd = connect_once(&jeton->address, deadline);
+	}
+	jeton->was_connected = fd >= 0;
+	return fd;
+}
+
 int client_connect(struct jeton *jeton, int timeout_ms)
 {
 	_cleanup_close_
 	int fd = -1;
-	int r;
+	int r = 0;
 
 	if (jeton->fd >= 0)
 		return 0;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = connect_to(jeton, timeout_ms);
 	if (fd < 0)
-		return -errno;
-	r = connect_by(fd, &jeton->address, client_deadline(timeout_ms));
-	if (r < 0)
-		return r;
+		return fd;
 	if (jeton->in.p)
 		explicit_bzero(jeton->in.p, jeton->frame.written);
 	else

@@ -19,9 +19,14 @@
 #include "protocol/client-connect.h"
 #include "protocol/reply-read.h"
 
-enum { BUFFER_MIN = 4096 /* most calls */ };
+enum {
+	BUFFER_MIN = 4096,  /* most calls */
+	REPEATS = 8,	    /* of a call that no agent took; in two seconds and a half at most */
+	REPEATS_TAKEN = 2,  /* of one that an agent took and did not answer */
+	FIRST_PAUSE_MS = 10 /* doubled each time */
+};
 
-/* A call, to be sent once or twice. */
+/* A call, to be sent once or several times. */
 struct outgoing {
 	const char *method; /* with params; else: */
 	struct span any_method;
@@ -103,18 +108,17 @@ static ssize_t send_some(int fd, const char *p, size_t n, int passed)
 	return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* *ret_sent: how much went out, which is 0 or more on failure too. */
-static int send_all(struct jeton *jeton, int passed, int64_t deadline, size_t *ret_sent)
+static int send_all(struct jeton *jeton, int passed, int64_t deadline)
 {
+	size_t sent = 0;
 	int r;
 
-	*ret_sent = 0;
-	while (*ret_sent < jeton->out_n) {
-		ssize_t n = send_some(jeton->fd, jeton->out.p + *ret_sent, jeton->out_n - *ret_sent,
-				      *ret_sent == 0 ? passed : -1);
+	while (sent < jeton->out_n) {
+		ssize_t n = send_some(jeton->fd, jeton->out.p + sent, jeton->out_n - sent,
+				      sent == 0 ? passed : -1);
 
 		if (n >= 0) {
-			*ret_sent += (size_t)n;
+			sent += (size_t)n;
 			continue;
 		}
 		if (errno == EPIPE || errno == ECONNRESET)
@@ -182,6 +186,11 @@ static int receive_some(struct jeton *jeton, char *room, size_t n)
 	got = recvmsg(jeton->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	/*
+	 * The kernel says ECONNRESET where the other end has closed without having read all that we
+	 * sent. An end of file, or anything of an answer: it has.
+	 */
+	jeton->is_taken = true;
 	take_fd(jeton, &m);
 	/* Descriptors that nobody asked for: the kernel has closed them, and this is no agent. */
 	if (m.msg_flags & MSG_CTRUNC)
@@ -298,39 +307,55 @@ int client_begin(struct jeton *jeton)
 	return client_note(jeton, 0);
 }
 
-/* Sends the message and takes its reply, once. *ret_sent: some of it went out. */
-static int exchange(struct jeton *jeton, int passed, int64_t deadline, bool *ret_sent)
+/* Sends the message and takes its reply, once. */
+static int exchange(struct jeton *jeton, int passed, int64_t deadline)
 {
-	size_t sent = 0;
 	int r = client_connect(jeton, client_rest_ms(deadline));
 
-	*ret_sent = false;
+	jeton->is_taken = false;
 	if (r == 0 && jeton->flags & CALL_SECRET)
 		r = client_agent_trusted(jeton);
 	if (r != 0)
 		return r;
-	r = send_all(jeton, passed, deadline, &sent);
-	*ret_sent = sent > 0;
+	r = send_all(jeton, passed, deadline);
 	return r < 0 ? r : receive_reply(jeton, deadline);
 }
 
+/* After the n-th try. False where there is no time for another. */
+static bool pause_before_next(unsigned n, int64_t deadline)
+{
+	int rest = client_rest_ms(deadline), pause = FIRST_PAUSE_MS << n;
+
+	if (rest >= 0 && rest <= pause)
+		return false;
+	(void)poll(NULL, 0, pause);
+	return true;
+}
+
 /*
- * A connection kept from an earlier call may have died with the agent it led to: once, try the
- * next.
+ * An agent that ends takes its connections with it. What it has not read nobody has acted on, so it is
+ * asked of the next one, whatever it is; what it has read only where that does no harm.
  */
 static int exchange_or_repeat(struct jeton *jeton, int passed)
 {
 	int64_t deadline = client_deadline(jeton->timeout_ms);
-	bool was_kept, sent;
+	unsigned n = 0, n_taken = 0;
+	bool was_kept;
 	int r;
 
 	if (jeton->fd >= 0 && !client_is_quiet(jeton))
 		client_close(jeton);
-	was_kept = jeton->fd >= 0;
-	r = exchange(jeton, passed, deadline, &sent);
-	if (r == -ECONNRESET && was_kept && (!sent || jeton->flags & CALL_REPEATABLE)) {
+	for (;; n++) {
+		was_kept = jeton->fd >= 0;
+		r = exchange(jeton, passed, deadline);
+		if (r != -ECONNRESET || n == REPEATS)
+			break;
+		if (jeton->is_taken &&
+		    (!(jeton->flags & CALL_REPEATABLE) || n_taken++ == REPEATS_TAKEN))
+			break;
 		client_close(jeton);
-		r = exchange(jeton, passed, deadline, &sent);
+		if (!was_kept && !pause_before_next(n, deadline))
+			break;
 	}
 	return r == -EAGAIN ? -ETIMEDOUT : r;
 }

@@ -20,7 +20,7 @@
 enum {
 	CALL_MORE = 1 << 0,	  /* several replies are asked for */
 	CALL_SECRET = 1 << 1,	  /* carries a value: only to an agent that is trusted */
-	CALL_REPEATABLE = 1 << 2, /* only looks: may be sent again after its connection broke */
+	CALL_REPEATABLE = 1 << 2, /* does no harm twice: sent again though the agent may have acted */
 	CALL_WANTS_FD = 1 << 3,	  /* the reply brings a descriptor */
 };
 
@@ -58,6 +58,8 @@ struct jeton {
 	int timeout_ms;
 	bool in_callback;
 	bool watching;
+	bool was_connected; /* there was an agent when it was last looked for */
+	bool is_taken;	    /* of the call sent last: the agent has read it all, or may have */
 	bool trust_known; /* is_trusted was found out for this connection */
 	bool is_trusted;
 

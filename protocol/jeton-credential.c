@@ -119,7 +119,7 @@ static int fetch(struct jeton *jeton, const char *credential, bool as_fd, int64_
 		PARAM_END,
 	};
 	struct reply_fetched reply;
-	int r = client_call(jeton, "Fetch", as_fd ? CALL_WANTS_FD : 0, params, -1);
+	int r = client_call(jeton, "Fetch", CALL_REPEATABLE | (as_fd ? CALL_WANTS_FD : 0), params, -1);
 
 	if (r != 0)
 		return r;

@@ -325,7 +325,7 @@ int jeton_verify(struct jeton *jeton, const char *value, const char *const *scop
 
 	if (r != 0)
 		return r;
-	r = client_call(jeton, "Verify", CALL_SECRET, params, bearer >= 0 ? bearer : -1);
+	r = client_call(jeton, "Verify", CALL_SECRET | CALL_REPEATABLE, params, bearer >= 0 ? bearer : -1);
 	r = client_answer(jeton, r, REPLY_VERIFIED, &reply);
 	if (r == 0 && ret_token)
 		*ret_token = reply.info;
@@ -389,7 +389,7 @@ int jeton_revoke(struct jeton *jeton, const char *id, const struct jeton_token *
 {
 	const struct param params[] = { PARAM_NEEDED("id", id), PARAM_END };
 
-	return call_for_info(jeton, "Revoke", 0, params, ret_token);
+	return call_for_info(jeton, "Revoke", CALL_REPEATABLE, params, ret_token);
 }
 
 int jeton_revoke_value(struct jeton *jeton, const char *value, const struct jeton_token **ret_token)
@@ -397,7 +397,8 @@ int jeton_revoke_value(struct jeton *jeton, const char *value, const struct jeto
 	const struct param params[] = { PARAM_TEXT("token", value), PARAM_END };
 	int r = check_value(jeton, value);
 
-	return r != 0 ? r : call_for_info(jeton, "Revoke", CALL_SECRET, params, ret_token);
+	return r != 0 ? r : call_for_info(jeton, "Revoke", CALL_SECRET | CALL_REPEATABLE, params,
+					  ret_token);
 }
 
 int jeton_rotate(struct jeton *jeton, const char *id, int64_t grace_s, int64_t lifetime_s,

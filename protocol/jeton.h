@@ -49,11 +49,14 @@
  *   -ENOMEM and the like    as the system call said
  * After any of them the handle is as good as new.
  *
- * Repeats. Where the connection of an earlier call turns out to be dead (the agent was restarted)
- * the call is made again on a new one: any call while no byte of it went out, and calls that only
- * look (Describe, List, ListCredentials, GetStatus, Explain, ReadAudit) also after that, unless a
- * callback has seen something. Verify may spend a use and Fetch mint a token: they are not repeated
- * once they were sent.
+ * Repeats. A restart of the agent is a pause. Where it ended before it read the whole of a call (the
+ * kernel tells), the call is made again on a new connection, whatever it is. Where it may have acted
+ * on it, those calls are made again that do no harm twice: Describe, List, ListCredentials,
+ * GetStatus, Explain, ReadAudit, Watch (unless a callback has seen something), Verify, Fetch and
+ * Revoke. So a crash of the agent (a stop answers first) may cost a token with a limit two uses
+ * rather than one, and leave a minted token that nobody has. The others end with -ECONNRESET. An
+ * agent that this handle was connected to may be away for 3 seconds, within the handle's timeout,
+ * where it makes its socket itself; systemd's socket is there all the time.
  */
 #ifndef JETON_H
 #define JETON_H

@@ -248,32 +248,73 @@ START_TEST(a_connection_that_died_between_calls_is_made_anew)
 }
 END_TEST
 
-START_TEST(what_only_looks_is_asked_again_and_what_acts_is_not)
+#define TAKE_AND_CLOSE { FAKE_TAKE, NULL, 0, 0 }, { FAKE_CLOSE, NULL, 0, 0 }
+
+START_TEST(what_does_no_harm_twice_is_asked_again_and_what_does_is_not)
 {
 	static const struct fake_step steps[] = {
-		FAKE_ANSWER(GOOD),	    { FAKE_TAKE, NULL, 0, 0 },
-		{ FAKE_CLOSE, NULL, 0, 0 }, /* of Describe */
-		FAKE_ANSWER(GOOD),	    { FAKE_TAKE, NULL, 0, 0 },
-		{ FAKE_CLOSE, NULL, 0, 0 }, /* of Verify */
-		FAKE_ANSWER(GOOD),	    { FAKE_TAKE, NULL, 0, 0 },
-		{ FAKE_CLOSE, NULL, 0, 0 },				/* of Revoke */
-		{ FAKE_TAKE, NULL, 0, 0 },  { FAKE_CLOSE, NULL, 0, 0 }, /* of Describe, at once */
-		FAKE_ANSWER(GOOD),	    FAKE_STOP,
+		FAKE_ANSWER(GOOD),
+		TAKE_AND_CLOSE, FAKE_ANSWER(GOOD), /* of Describe */
+		TAKE_AND_CLOSE, FAKE_ANSWER(VERIFIED), /* of Verify */
+		TAKE_AND_CLOSE, FAKE_ANSWER(GOOD), /* of Revoke */
+		TAKE_AND_CLOSE, /* of Forget */
+		TAKE_AND_CLOSE, TAKE_AND_CLOSE, TAKE_AND_CLOSE, /* of Describe, and that is enough */
+		FAKE_ANSWER(GOOD), FAKE_STOP,
 	};
 
 	begin(steps);
 	ck_assert_int_eq(describe(), 0);
 	ck_assert_int_eq(describe(), 0);
-	ck_assert_int_eq(verify(), -ECONNRESET);
+	ck_assert_int_eq(verify(), 0);
+	ck_assert_int_eq(jeton_revoke(jeton, "i", NULL), 0);
+	ck_assert_int_eq(jeton_forget(jeton, "c"), -ECONNRESET);
 	ck_assert_ptr_nonnull(strstr(jeton_error_message(jeton), "whether it was done"));
-	ck_assert_int_eq(describe(), 0);
-	ck_assert_int_eq(jeton_revoke(jeton, "i", NULL), -ECONNRESET);
-	/* A new connection that dies is no restart: it is not tried for ever. */
 	ck_assert_int_eq(describe(), -ECONNRESET);
 	ck_assert_ptr_nonnull(strstr(jeton_error_message(jeton), "Try again"));
 	ck_assert_int_eq(describe(), 0);
 	fake_agent_stop(&fake);
-	ck_assert_uint_eq(fake.n_requests, 8);
+	ck_assert_uint_eq(fake.n_requests, 12);
+	end();
+}
+END_TEST
+
+START_TEST(what_the_agent_has_not_read_is_asked_again_whatever_it_is)
+{
+	static const struct fake_step steps[] = {
+		{ FAKE_CLOSE, NULL, 0, 0 }, { FAKE_CLOSE, NULL, 0, 0 },
+		FAKE_ANSWER("{\"parameters\":{}}"),
+		{ FAKE_CLOSE, NULL, 0, 0 }, { FAKE_CLOSE, NULL, 0, 0 },
+		FAKE_ANSWER("{\"parameters\":{\"token\":\"" FAKE_VALUE "\",\"info\":" FAKE_TOKEN
+			    "}}"),
+		FAKE_STOP,
+	};
+	struct jeton_issue issue = JETON_ISSUE_INIT;
+	const char *value;
+
+	begin(steps);
+	ck_assert_int_eq(jeton_forget(jeton, "c"), 0);
+	issue.name = "n";
+	ck_assert_int_eq(jeton_issue(jeton, &issue, &value, NULL), 0);
+	ck_assert_str_eq(value, FAKE_VALUE);
+	fake_agent_stop(&fake);
+	/* Each was taken once, and the token made once. */
+	ck_assert_uint_eq(fake.n_requests, 2);
+	end();
+}
+END_TEST
+
+START_TEST(an_agent_that_only_ever_closes_is_not_asked_for_ever)
+{
+	static const struct fake_step steps[] = {
+#define CLOSE_FOUR \
+	{ FAKE_CLOSE, NULL, 0, 0 }, { FAKE_CLOSE, NULL, 0, 0 }, { FAKE_CLOSE, NULL, 0, 0 }, \
+	{ FAKE_CLOSE, NULL, 0, 0 }
+		CLOSE_FOUR, CLOSE_FOUR, { FAKE_CLOSE, NULL, 0, 0 }, FAKE_STOP,
+	};
+
+	begin(steps);
+	ck_assert_int_eq(describe(), -ECONNRESET);
+	ck_assert_uint_eq(fake.n_connections, 9);
 	end();
 }
 END_TEST
@@ -507,7 +548,9 @@ UNIT_MAIN("jeton-handle", the_socket_is_chosen_as_the_tool_says,
 	  an_agent_that_hangs_costs_the_timeout_and_not_the_handle,
 	  an_agent_that_does_not_accept_costs_the_timeout,
 	  a_connection_that_died_between_calls_is_made_anew,
-	  what_only_looks_is_asked_again_and_what_acts_is_not,
+	  what_does_no_harm_twice_is_asked_again_and_what_does_is_not,
+	  what_the_agent_has_not_read_is_asked_again_whatever_it_is,
+	  an_agent_that_only_ever_closes_is_not_asked_for_ever,
 	  a_list_that_was_half_seen_is_not_begun_again, a_child_can_not_use_its_parents_handle,
 	  a_child_does_not_inherit_a_value, a_secret_goes_to_no_stranger, ones_own_agent_is_trusted,
 	  a_watch_gives_events_as_they_come, a_watch_that_breaks_ends_and_the_handle_goes_on)
