@@ -26,6 +26,11 @@ void log_init(void)
 		     fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
+bool log_is_journal(void)
+{
+	return to_journal;
+}
+
 __attribute__((format(printf, 3, 0)))
 static void log_line(int level, const char *more, const char *format, va_list args)
 {

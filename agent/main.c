@@ -33,6 +33,9 @@ static const char usage[] =
 	"(/etc/jeton/policy.d and so on)\n"
 	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: "
 	"~/.local/state/jeton)\n"
+	"  --journal PATH the socket of the journal for its audit "
+	"(/run/systemd/journal/socket where standard\n"
+	"                 error is the journal's; else none)\n"
 	"  --help         print this\n"
 	"  --version      print the version\n"
 	"\n"
@@ -47,6 +50,7 @@ enum option_code {
 	OPTION_CONFIG,
 	OPTION_POLICY,
 	OPTION_STATE,
+	OPTION_JOURNAL,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -58,6 +62,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "state", required_argument, NULL, OPTION_STATE },
+	{ "journal", required_argument, NULL, OPTION_JOURNAL },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -92,6 +97,9 @@ static int take_option(struct agent *a, int code)
 		return -1;
 	case OPTION_STATE:
 		a->paths.state = optarg;
+		return -1;
+	case OPTION_JOURNAL:
+		a->paths.journal = optarg;
 		return -1;
 	case OPTION_HELP:
 		fputs(usage, stdout);
@@ -195,6 +203,8 @@ int main(int argc, char *argv[])
 	status = parse_options(a, argc, argv);
 	if (status >= 0)
 		return status;
+	if (!a->paths.journal && log_is_journal())
+		a->paths.journal = "/run/systemd/journal/socket";
 	umask(0077);
 	set_signals();
 	/* One heap for all threads: the others need little, and it is less to keep resident. */
