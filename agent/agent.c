@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/audit.h"
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/connection.h"
@@ -184,16 +185,11 @@ static int on_event_row(void *userdata, uint64_t row, uint32_t version, const ui
 	return events_load(&a->events, row, version, record, n);
 }
 
-/* It is proved to be whole, and is read again by who asks for it. */
 static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
 			size_t n)
 {
-	(void)userdata;
-	(void)row;
 	(void)version;
-	(void)record;
-	(void)n;
-	return 0;
+	return audit_load(userdata, row, record, n);
 }
 
 static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)
@@ -267,6 +263,8 @@ static int load_store(struct agent *a, struct store_error *error)
 	if (r == 0)
 		r = store_read_all(a->store, STORE_AUDIT, on_audit_row, a, error);
 	if (r == 0)
+		r = audit_load_done(a);
+	if (r == 0)
 		r = events_load_done(&a->events);
 	if (r == 0)
 		r = vault_load_done(a->vault);
@@ -294,6 +292,8 @@ static int start_store(struct agent *a)
 	int r;
 
 	r = events_init(&a->events);
+	if (r == 0)
+		r = audit_init(a);
 	if (r == 0)
 		r = open_store(a, &error);
 	if (r == 0)
@@ -398,6 +398,8 @@ int agent_start(struct agent *a)
 	if (r == 0)
 		r = change_init(a);
 	if (r >= 0)
+		r = audit_start(a);
+	if (r >= 0)
 		r = upkeep_init(a);
 	if (r >= 0)
 		r = watch_init(a);
@@ -437,6 +439,7 @@ void agent_done(struct agent *a)
 	close_connections(a);
 	loadcred_done(a);
 	if (a->store && a->event) {
+		audit_stop(a);
 		last_use_keep_all(a);
 		change_drain(a);
 	}
@@ -457,6 +460,7 @@ void agent_done(struct agent *a)
 	change_forget_waiting(a);
 	events_done(&a->events);
 	credentials_free(a->credentials);
+	audit_done(a);
 	denied_done(a);
 	unlock_memory(a);
 	free(a->json);

@@ -27,6 +27,7 @@ struct watch;
 struct candidate;
 struct loadcred;
 struct credentials;
+struct audit;
 struct carried;
 struct memory_dir;
 
@@ -113,6 +114,7 @@ struct agent {
 		bool again; /* another round was asked for meanwhile */
 		uint64_t retry_us; /* after one that failed: not before, monotonic */
 	} keep;		    /* last-use.c's */
+	struct audit *audit;
 	uint64_t *denied; /* ids: see denied.h */
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/audit-sums.h"
+#include "agent/audit.h"
 #include "agent/change.h"
 
 /* Whether the peer counts as a user of this host, and so may own tokens or be an administrator. */
@@ -14,9 +16,12 @@ static bool is_of_this_host(struct request *req)
 
 	if (standing == PEER_HERE)
 		return true;
-	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
-		    "uid %u (pid %d) has no rights of its own: %s", (unsigned)c->peer.uid,
-		    (int)c->peer.pid, peer_standing_text(standing));
+	/* Where there is a refusal of it, that says why. */
+	req->why = peer_standing_text(standing);
+	if (!audit_has_journal(req->agent))
+		log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
+			    "uid %u (pid %d) has no rights of its own: %s", (unsigned)c->peer.uid,
+			    (int)c->peer.pid, req->why);
 	return false;
 }
 
@@ -160,9 +165,27 @@ static void label_by_unit(struct connection *c)
 	if (c->label_asked)
 		return;
 	c->label_asked = true;
-	if (peer_pidfd(c->fd, &pidfd) == 0 &&
-	    unit_of_process(pidfd, agent_manager_uid(c->agent), &unit) == 0 && tells_more(&unit))
+	if (peer_pidfd(c->fd, &pidfd) < 0 ||
+	    unit_of_process(pidfd, agent_manager_uid(c->agent), &unit) < 0)
+		return;
+	c->unit_name = strdup(unit.name);
+	if (tells_more(&unit))
 		snprintf(c->label, sizeof(c->label), "%s", unit.name);
+}
+
+struct span peer_unit_name(struct connection *c)
+{
+	label_by_unit(c);
+	return span_of(c->unit_name);
+}
+
+uint32_t peer_tag(struct connection *c)
+{
+	if (!c->tag) {
+		label_by_unit(c);
+		c->tag = audit_verifier_tag(c->peer.uid, c->unit_name ? c->unit_name : "");
+	}
+	return c->tag;
 }
 
 struct span peer_label(struct connection *c)

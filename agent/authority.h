@@ -40,6 +40,14 @@ void authority_on_owner_free(struct owner *owner);
 struct span peer_label(struct connection *c);
 
 /*
+ * The unit that the peer was in when that was asked first, of whatever kind; p NULL: in none, or it
+ * can't be told. For people to read, as the label. And a number that stands for it with the uid, to
+ * compare: never 0.
+ */
+struct span peer_unit_name(struct connection *c);
+uint32_t peer_tag(struct connection *c);
+
+/*
  * The peer as decisions see it that do not ask for its unit; and with its unit, where it is in one.
  */
 void subject_of(struct request *req, struct subject *ret);

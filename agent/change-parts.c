@@ -47,8 +47,20 @@ static int put_tokens(struct agent *a, struct change_parts *p, struct store_chan
 		r = put_row(c, &row, a->scratch->record);
 		if (r >= 0)
 			r = events_add_step(&a->events, &p->events, c, &row, now_us);
+		if (r >= 0)
+			r = audit_add_step(a, &p->audit, c, &p->who, &row);
 	}
 	secret_wipe(a->scratch->record, sizeof(a->scratch->record));
+	return r;
+}
+
+static int put_entries(struct agent *a, struct change_parts *p, struct store_change *c)
+{
+	int r = 0;
+
+	p->audit.is_told = true;
+	for (size_t i = 0; r >= 0 && i < p->n_entries; i++)
+		r = audit_add(a, &p->audit, c, &p->entries[i]);
 	return r;
 }
 
@@ -59,6 +71,14 @@ static int add_event(struct agent *a, struct change_parts *p, struct store_chang
 
 	event.credential = (char *)credential;
 	return events_add(&a->events, &p->events, c, &event);
+}
+
+static int tell_of(struct agent *a, struct change_parts *p, struct store_change *c,
+		   enum event_kind kind, enum audit_operation operation, const char *credential)
+{
+	int r = add_event(a, p, c, kind, credential);
+
+	return r < 0 ? r : audit_add_credential(a, &p->audit, c, &p->who, operation, credential);
 }
 
 /* Their records are long: what is free of agent->out, which no reply stands in now, holds one. */
@@ -75,9 +95,9 @@ static int put_credentials(struct agent *a, struct change_parts *p, struct store
 				     record, row.n);
 		secret_wipe(record, row.n);
 		if (r >= 0 && row.is_put)
-			r = add_event(a, p, c, EVENT_PUT, row.name);
+			r = tell_of(a, p, c, EVENT_PUT, AUDIT_PUT, row.name);
 		if (r >= 0 && row.is_forgotten)
-			r = add_event(a, p, c, EVENT_FORGOTTEN, row.name);
+			r = tell_of(a, p, c, EVENT_FORGOTTEN, AUDIT_FORGET, row.name);
 	}
 	return r;
 }
@@ -93,7 +113,10 @@ struct store_change *change_parts_to_store(struct agent *a, struct change_parts 
 		r = put_credentials(a, p, c);
 	if (r == 0 && p->event)
 		r = add_event(a, p, c, p->event, NULL);
+	if (r == 0 && p->n_entries > 0)
+		r = put_entries(a, p, c);
 	if (r < 0) {
+		audit_drop(a, &p->audit);
 		events_drop(&a->events, &p->events);
 		store_change_free(c);
 		return NULL;
@@ -110,10 +133,12 @@ void change_parts_commit(struct agent *a, struct change_parts *p)
 	if (p->events.n > 0)
 		watch_wake(a);
 	events_keep(&a->events, &p->events);
+	audit_keep(a, &p->audit);
 }
 
 void change_parts_rollback(struct agent *a, struct change_parts *p)
 {
+	audit_drop(a, &p->audit);
 	events_drop(&a->events, &p->events);
 	credential_rollback(p->credentials);
 	vault_rollback(p->tokens);

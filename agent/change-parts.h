@@ -1,10 +1,11 @@
 /*
  * agent/change-parts.h - what one change of the store is made of: tokens, credentials, and the events
- * that tell of them. For change.c.
+ * that tell of them, and the entries of the audit. For change.c.
  */
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/audit.h"
 #include "agent/credential.h"
 
 /* All zeros: nothing. */
@@ -13,6 +14,11 @@ struct change_parts {
 	struct credential_change *credentials; /* NULL: none */
 	enum event_kind event;		       /* of its own; 0: none */
 	struct event_list events; /* all that it makes; filled by change_parts_to_store() */
+
+	struct audit_actor who;		   /* whom the audit names for it */
+	const struct audit_entry *entries; /* n_entries, that no other part makes */
+	size_t n_entries;
+	struct audit_list audit; /* all of them; filled by change_parts_to_store() */
 };
 
 /*

@@ -304,9 +304,12 @@ static void on_stored(void *userdata, int r)
 			holder_bind(a, p->holder, p->bound_id);
 		upkeep_vault_changed(a);
 	} else {
+		audit_failed(a, &p->parts.audit, &p->parts.who, r,
+			     p->connection || p->on_minted);
 		change_parts_rollback(a, &p->parts);
-		log_limited(&a->limit_store, agent_monotonic(a),
-			    "a change could not be made durable: %s", strerror(-r));
+		if (!audit_has_journal(a))
+			log_limited(&a->limit_store, agent_monotonic(a),
+				    "a change could not be made durable: %s", strerror(-r));
 		if (p->on_failed)
 			p->on_failed(a, p->what);
 		reply_put(p);
@@ -342,6 +345,7 @@ static enum dispatched submit_request(struct request *req, struct change_parts p
 	struct pending *p = pending_make(req);
 	struct store_change *stored = NULL;
 
+	audit_actor_of(req->connection, &parts.who);
 	if (p && take_reply(req, p))
 		stored = change_parts_to_store(a, &parts);
 	if (!stored) {
@@ -378,13 +382,19 @@ void change_binds(struct request *req, struct holder_entry *holder, uint64_t id)
 	p->bound_id = id;
 }
 
-/* NULL: there was no memory, and all is rolled back. */
+/* who NULL: the agent by itself. NULL: there was no memory, and all is rolled back. */
 static struct pending *submit_own(struct agent *a, struct change_parts parts,
+				  const struct audit_actor *who,
 				  void (*done)(struct agent *a, int r))
 {
 	struct pending *p = calloc(1, sizeof(*p));
-	struct store_change *stored = p ? change_parts_to_store(a, &parts) : NULL;
+	struct store_change *stored;
 
+	if (who)
+		parts.who = *who;
+	else
+		audit_actor_itself(a, &parts.who);
+	stored = p ? change_parts_to_store(a, &parts) : NULL;
 	if (!stored) {
 		change_parts_rollback(a, &parts);
 		free(p);
@@ -402,19 +412,20 @@ static struct pending *submit_own(struct agent *a, struct change_parts parts,
 int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, (struct change_parts){ .tokens = change }, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .tokens = change }, NULL, done) ? 0 : -ENOMEM;
 }
 
 int change_submit_own_credentials(struct agent *a, struct credential_change *change,
 				  void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, (struct change_parts){ .credentials = change }, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .credentials = change }, NULL, done) ? 0 : -ENOMEM;
 }
 
-int change_submit_minted(struct agent *a, struct vault_change *change, struct holder_entry *holder,
-			 uint64_t id, void (*done)(void *userdata, int r), void *userdata)
+int change_submit_minted(struct agent *a, struct vault_change *change,
+			 const struct audit_actor *who, struct holder_entry *holder, uint64_t id,
+			 void (*done)(void *userdata, int r), void *userdata)
 {
-	struct pending *p = submit_own(a, (struct change_parts){ .tokens = change }, NULL);
+	struct pending *p = submit_own(a, (struct change_parts){ .tokens = change }, who, NULL);
 
 	if (!p) {
 		holder_unpin(a, holder);
@@ -429,7 +440,15 @@ int change_submit_minted(struct agent *a, struct vault_change *change, struct ho
 
 int change_submit_event(struct agent *a, enum event_kind kind, void (*done)(struct agent *a, int r))
 {
-	return submit_own(a, (struct change_parts){ .event = kind }, done) ? 0 : -ENOMEM;
+	return submit_own(a, (struct change_parts){ .event = kind }, NULL, done) ? 0 : -ENOMEM;
+}
+
+int change_submit_audit(struct agent *a, const struct audit_entry *entries, size_t n,
+			void (*done)(struct agent *a, int r))
+{
+	struct change_parts parts = { .entries = entries, .n_entries = n };
+
+	return submit_own(a, parts, NULL, done) ? 0 : -ENOMEM;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@ struct deferred {
 
 struct holder_entry;
 struct credential_change;
+struct audit_actor;
+struct audit_entry;
 
 /* Watches the store and the names. 0 or a negative errno. */
 int change_init(struct agent *a) MUST_USE;
@@ -59,11 +61,12 @@ int change_submit_own(struct agent *a, struct vault_change *change,
 		      void (*done)(struct agent *a, int r)) MUST_USE;
 
 /*
- * The same of a token that is minted for somebody who is no connection; done(userdata, r). holder:
+ * The same of a token that is minted for `who`, who is no connection; done(userdata, r). holder:
  * that it is bound to (NULL: nobody), pinned; taken over.
  */
-int change_submit_minted(struct agent *a, struct vault_change *change, struct holder_entry *holder,
-			 uint64_t id, void (*done)(void *userdata, int r), void *userdata) MUST_USE;
+int change_submit_minted(struct agent *a, struct vault_change *change,
+			 const struct audit_actor *who, struct holder_entry *holder, uint64_t id,
+			 void (*done)(void *userdata, int r), void *userdata) MUST_USE;
 
 /*
  * The same of held secrets, and of when they were fetched. agent->out has room for a record: it is
@@ -77,6 +80,10 @@ int change_submit_own_credentials(struct agent *a, struct credential_change *cha
  * The same of an event that no change of tokens or held secrets makes, and that is about none.
  */
 int change_submit_event(struct agent *a, enum event_kind kind,
+			void (*done)(struct agent *a, int r)) MUST_USE;
+
+/* The same of entries of the audit, up to 64, that tell of no change. */
+int change_submit_audit(struct agent *a, const struct audit_entry *entries, size_t n,
 			void (*done)(struct agent *a, int r)) MUST_USE;
 
 /* The message is dispatched again when all changes that are under way now are done. */

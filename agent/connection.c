@@ -440,6 +440,7 @@ void connection_close(struct connection *c)
 	sd_event_source_unref(c->source);
 	close(c->fd);
 	peer_done(&c->peer);
+	free(c->unit_name);
 	client_put(c->agent, c->client);
 	unlink_connection(c);
 	if (c->agent->stopping && !c->agent->connections)

@@ -47,6 +47,8 @@ struct connection {
 	struct client *client;
 	struct peer peer;
 	enum connection_state state;
+	const char *method; /* that it calls, without the interface: a literal; NULL: none of ours */
+	bool is_administration; /* which administrators alone may call */
 	uint8_t timed; /* enum: not, half, unread */
 	bool readable; /* there may be bytes to receive */
 	bool hung_up;  /* the other end will send no more */
@@ -68,6 +70,8 @@ struct connection {
 	struct stream *stream;
 	char label[256];    /* the peer's service, or its user by name, once known: see peer_label() */
 	bool label_asked;   /* its unit was looked for */
+	char *unit_name;    /* that it was found in; NULL: none */
+	uint32_t tag;	    /* see peer_tag(); 0: not known yet */
 	char uid_label[24]; /* and by number */
 };
 

@@ -54,7 +54,7 @@ static const struct method agent_methods[] = {
 	{ "Unlock", NULL, ADMINISTRATORS, 0 },
 	{ "Rekey", NULL, ADMINISTRATORS, 0 },
 	{ "Backup", NULL, ADMINISTRATORS, 0 },
-	{ "ReadAudit", NULL, ADMINISTRATORS, NEEDS_MORE },
+	{ "ReadAudit", method_read_audit, ADMINISTRATORS, NEEDS_MORE },
 };
 
 static const struct interface {
@@ -98,11 +98,7 @@ static const struct method *find_method(struct span name, struct span *ret_inter
 /* Whose uid is nobody's here: not even what everyone may. */
 static enum dispatched refuse_unmapped(struct request *req)
 {
-	struct agent *a = req->agent;
-
-	log_limited(&a->limit_refused, agent_monotonic(a), "uid %u (pid %d) is refused: %s",
-		    (unsigned)req->connection->peer.uid, (int)req->connection->peer.pid,
-		    peer_standing_text(PEER_UNMAPPED));
+	req->why = peer_standing_text(PEER_UNMAPPED);
 	return reply_permission_denied(req);
 }
 
@@ -114,6 +110,8 @@ static enum dispatched call_method(struct request *req)
 	bool known;
 
 	method = find_method(req->call.method, &interface, &known);
+	req->connection->method = method ? method->name : NULL;
+	req->connection->is_administration = method && method->who == ADMINISTRATORS;
 	if (!method && known)
 		return reply_error(req, "org.varlink.service.MethodNotFound", "method",
 				   req->call.method);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "agent/audit.h"
 #include "agent/connection.h"
 #include "agent/credential.h"
 #include "agent/change.h"
@@ -34,6 +35,8 @@ struct loadcred {
 	int fd;
 	sd_event_source *source;
 	struct unit unit;
+	uid_t peer_uid;
+	pid_t peer_pid;
 	char credential[CREDENTIAL_NAME_MAX + 1];
 	char *value; /* of the large pool; NULL: refused, with zeros */
 	size_t n, at;
@@ -149,12 +152,26 @@ static void answer(struct loadcred *l)
 		loadcred_free(l);
 }
 
-static void refuse(struct loadcred *l, const char *why)
+/* Whom the audit names: the manager's process, for the unit. */
+static struct audit_actor actor_of(const struct loadcred *l)
 {
+	struct audit_actor who = { .uid = l->peer_uid, .pid = l->peer_pid };
+
+	audit_text(who.unit, sizeof(who.unit), span_of(l->unit.name));
+	return who;
+}
+
+/* error: what a call would be answered with. */
+static void refuse(struct loadcred *l, const char *error, const char *why)
+{
+	struct audit_actor who = actor_of(l);
 	struct agent *a = l->agent;
 
 	a->denied_total++;
-	log_warning("LoadCredential=%s of %s is refused: %s", l->credential, l->unit.name, why);
+	audit_loaded(a, &who, l->credential, error, why);
+	if (!audit_has_journal(a))
+		log_warning("LoadCredential=%s of %s is refused: %s", l->credential, l->unit.name,
+			    why);
 	if (a->settings.credential_refusal == REFUSAL_EMPTY) {
 		loadcred_free(l);
 		return;
@@ -168,23 +185,27 @@ static void give_held(struct loadcred *l)
 	struct agent *a = l->agent;
 	struct span name = span_of(l->credential);
 	const struct credential *held = credentials_find(a->credentials, name);
+	struct audit_actor who;
 
 	if (!held || held->form == CREDENTIAL_NONE) {
-		refuse(l, "nothing was put in yet (jetonctl put)");
+		refuse(l, "CredentialEmpty", "nothing was put in yet (jetonctl put)");
 		return;
 	}
 	if (held->expires_us && held->expires_us <= agent_now(a)) {
-		refuse(l, "its value has expired: put in a new one (jetonctl put)");
+		refuse(l, "CredentialExpired",
+		       "its value has expired: put in a new one (jetonctl put)");
 		return;
 	}
 	l->value = pool_get(&a->large);
 	if (!l->value) {
-		refuse(l, "no locked buffer is left at this moment");
+		refuse(l, "LimitReached", "no locked buffer is left at this moment");
 		return;
 	}
 	l->n = held->n;
 	credential_open(a->credentials, held, l->value);
 	last_use_fetched(a, name, agent_now(a), span_of(l->unit.name));
+	who = actor_of(l);
+	audit_loaded(a, &who, l->credential, NULL, "");
 	answer(l);
 }
 
@@ -197,7 +218,7 @@ static void on_minted(void *userdata, int r)
 		loadcred_free(l);
 	} else if (r < 0) {
 		drop_value(l);
-		refuse(l, "the token could not be made durable");
+		refuse(l, "StoreFailed", "the token could not be made durable");
 	} else {
 		answer(l);
 	}
@@ -209,6 +230,7 @@ static int prepare_minted(struct loadcred *l, struct token_facts *facts,
 {
 	struct agent *a = l->agent;
 	struct vault_change *change = vault_change_new(a->vault);
+	struct audit_actor who = actor_of(l);
 
 	l->value = pool_get(&a->large);
 	if (!change || !l->value || mint(a, change, facts, REF_NONE) < 0) {
@@ -221,7 +243,7 @@ static int prepare_minted(struct loadcred *l, struct token_facts *facts,
 	l->n = TOKEN_LEN;
 	mint_done(a);
 	l->under_way = true;
-	return change_submit_minted(a, change, holder, facts->id, on_minted, l);
+	return change_submit_minted(a, change, &who, holder, facts->id, on_minted, l);
 }
 
 static void decide(struct loadcred *l);
@@ -252,7 +274,7 @@ static void wait_for_names(struct loadcred *l)
 	if (names_barrier(l->agent->names, on_named, l) == 0)
 		return;
 	l->under_way = false;
-	refuse(l, "no memory is left");
+	refuse(l, "LimitReached", "no memory is left");
 }
 
 static void mint_value(struct loadcred *l, const struct policy_credential *c)
@@ -263,7 +285,7 @@ static void mint_value(struct loadcred *l, const struct policy_credential *c)
 	struct token_facts facts;
 
 	if (!c->owner.exists) {
-		refuse(l, "there is no such user as its Owner=");
+		refuse(l, "NoSuchCredential", "there is no such user as its Owner=");
 		return;
 	}
 	switch (mint_facts_of(a, c, agent_now(a), packed, &facts)) {
@@ -271,28 +293,30 @@ static void mint_value(struct loadcred *l, const struct policy_credential *c)
 		wait_for_names(l);
 		return;
 	case IDENTITY_REFUSED:
-		refuse(l, "its Owner= could not be looked up");
+		refuse(l, "NoSuchCredential", "its Owner= could not be looked up");
 		return;
 	case IDENTITY_KNOWN:
 		break;
 	}
 	if (c->binding == BINDING_PROCESS) {
-		refuse(l, "Binding=process is for a process that asks by itself; use Binding=unit");
+		refuse(l, "BindingUnavailable",
+		       "Binding=process is for a process that asks by itself; use Binding=unit");
 		return;
 	}
 	if (vault_n_minted(a->vault, facts.credential) >= c->max_tokens) {
-		refuse(l, "MaxTokens= is reached");
+		refuse(l, "LimitReached", "MaxTokens= is reached");
 		return;
 	}
 	facts.issued_to = span_of(l->unit.name);
 	if (c->binding == BINDING_UNIT && holder_of_unit(a, &l->unit, &facts.holder, &holder) < 0) {
-		refuse(l, "the unit can't be watched, so nothing can be bound to it");
+		refuse(l, "BindingUnavailable",
+		       "the unit can't be watched, so nothing can be bound to it");
 		return;
 	}
 	if (prepare_minted(l, &facts, holder) < 0) {
 		l->under_way = false;
 		drop_value(l);
-		refuse(l, "no memory is left for another token");
+		refuse(l, "LimitReached", "no memory is left for another token");
 		return;
 	}
 	last_use_fetched(a, facts.credential, agent_now(a), facts.issued_to);
@@ -306,11 +330,11 @@ static void decide(struct loadcred *l)
 	const struct policy_credential *credential;
 
 	if (a->locked) {
-		refuse(l, "the agent is locked (jetonctl unlock)");
+		refuse(l, "AgentLocked", "the agent is locked (jetonctl unlock)");
 		return;
 	}
 	if (a->refusing) {
-		refuse(l, "the policies are wrong (jetonctl policy check)");
+		refuse(l, "PolicyInvalid", "the policies are wrong (jetonctl policy check)");
 		return;
 	}
 	if (!a->policy) {
@@ -319,9 +343,10 @@ static void decide(struct loadcred *l)
 	}
 	credential = policy_find_credential(a->policy, name);
 	if (!credential)
-		refuse(l, "no policy defines a credential of this name");
+		refuse(l, "NoSuchCredential", "no policy defines a credential of this name");
 	else if (!fetch_is_allowed(a->policy, &subject, name, true, NULL))
-		refuse(l, "no [Fetch] section with a matching Unit= lets this unit have it "
+		refuse(l, "NoSuchCredential",
+		       "no [Fetch] section with a matching Unit= lets this unit have it "
 			  "(jetonctl policy explain fetch)");
 	else if (credential->minted)
 		mint_value(l, credential);
@@ -340,6 +365,8 @@ static const char *judge(struct loadcred *l, struct span unit)
 	int r;
 
 	r = peer_init(&peer, l->fd);
+	l->peer_uid = r == 0 ? peer.uid : AUDIT_NO_UID;
+	l->peer_pid = r == 0 ? peer.pid : 0;
 	if (r == 0 && peer.uid != manager)
 		return "it is not the service manager that asks";
 	if (r == 0)
@@ -393,7 +420,7 @@ void loadcred_take(struct agent *a, int fd)
 	why = judge(l, unit);
 	if (why) {
 		snprintf(l->unit.name, sizeof(l->unit.name), "%.*s", (int)unit.n, unit.p);
-		refuse(l, why);
+		refuse(l, "PermissionDenied", why);
 	} else {
 		decide(l);
 	}

@@ -152,6 +152,7 @@ enum dispatched method_put(struct request *req)
 	name = out_of_bounds(req, &call, &value);
 	if (name)
 		return reply_invalid_parameter(req, name);
+	req->about.credential = call.credential;
 	credential = policy_find_credential(req->agent->policy, call.credential);
 	if (!credential)
 		return reply_no_such_credential(req, call.credential);
@@ -197,6 +198,7 @@ enum dispatched method_forget(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (!credential_name_is_valid(call.credential))
 		return reply_invalid_parameter(req, "credential");
+	req->about.credential = call.credential;
 	r = credential_prepare_forget(req->agent->credentials, call.credential, req->now_us,
 				      &change);
 	if (r == -EBUSY)

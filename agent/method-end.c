@@ -94,6 +94,7 @@ static enum dispatched revoke_by_id(struct request *req, uint64_t id)
 	token_ref ref;
 	bool admin, own;
 
+	req->about.token = id;
 	identity = identify(req, &name);
 	if (identity == IDENTITY_WAIT)
 		return change_wait_names(req);
@@ -393,6 +394,7 @@ enum dispatched method_rotate(struct request *req)
 
 	if (!rotate_call_parse(req, &call, &id, &bad))
 		return reply_bad_parameter(req, &bad);
+	req->about.token = id;
 	identity = identify(req, &name);
 	if (identity == IDENTITY_WAIT)
 		return change_wait_names(req);

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "agent/audit.h"
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/credential.h"
@@ -54,13 +55,8 @@ struct fetched {
 
 static enum dispatched refuse(struct request *req, struct span credential, const char *why)
 {
-	struct agent *a = req->agent;
-	const struct peer *peer = &req->connection->peer;
-
-	a->denied_total++;
-	log_limited(&a->limit_refused, agent_monotonic(a),
-		    "refused: Fetch of %.*s by uid %u (pid %d): %s", (int)credential.n,
-		    credential.p, (unsigned)peer->uid, (int)peer->pid, why);
+	req->agent->denied_total++;
+	req->why = why;
 	return reply_no_such_credential(req, credential);
 }
 
@@ -187,8 +183,10 @@ static enum dispatched no_descriptor(struct request *req, int r)
 {
 	struct agent *a = req->agent;
 
-	log_limited(&a->limit_fds, agent_monotonic(a), "no descriptor for a credential: %s",
-		    strerror(-r));
+	req->why = strerror(-r);
+	if (!audit_has_journal(a))
+		log_limited(&a->limit_fds, agent_monotonic(a), "no descriptor for a credential: %s",
+			    req->why);
 	return reply_limit(req, r == -EMFILE || r == -ENFILE ? "descriptors" : "memory", 0);
 }
 
@@ -243,6 +241,7 @@ static enum dispatched fetch_held(struct request *req, const struct fetch_call *
 	}
 	last_use_fetched(a, call->credential, req->now_us,
 			 peer_label(req->connection));
+	audit_fetched(req, call->credential);
 	return give(req, &f, fd);
 }
 
@@ -312,6 +311,7 @@ enum dispatched method_fetch(struct request *req)
 		return reply_invalid_parameter(req, "credential");
 	if (call.min_lifetime_s.value < 0)
 		return reply_invalid_parameter(req, "minLifetimeSec");
+	req->about.credential = call.credential;
 	credential = policy_find_credential(req->agent->policy, call.credential);
 	why = why_not(req, call.credential, credential);
 	if (why)

@@ -378,6 +378,7 @@ enum dispatched method_describe(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (!id_read(call.id, &id))
 		return reply_invalid_parameter(req, "id");
+	req->about.token = id;
 	identity = identify(req, &name);
 	if (identity == IDENTITY_WAIT)
 		return change_wait_names(req);

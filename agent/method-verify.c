@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "agent/audit.h"
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/cut.h"
@@ -173,13 +174,15 @@ static enum dispatched verify_with_use(struct request *req, token_ref ref,
 		facts->ended_us = req->now_us;
 	}
 	a->verified_total++;
+	audit_verified(req, facts->id);
 	reply_verify(req, facts, told);
 	return change_submit(req, change, NULL, 0);
 }
 
-static enum dispatched refuse(struct request *req, struct span scope)
+static enum dispatched refuse(struct request *req, struct span scope, uint64_t token)
 {
 	req->agent->denied_total++;
+	req->about.token = token;
 	return reply_error(req, "io.jeton.Agent.InsufficientScope", "scope", scope);
 }
 
@@ -216,7 +219,7 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 		verifier_of(req, &told.verifier);
 	scope = beyond_reach(call, &facts->scopes, &told);
 	if (scope.p)
-		return refuse(req, scope);
+		return refuse(req, scope, facts->id);
 
 	if (facts->uses_left != USES_UNLIMITED)
 		return verify_with_use(req, ref, facts, &told);
@@ -224,6 +227,7 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 	note_use(req, facts);
 	last_use_verified(a, ref, &was, facts);
 	a->verified_total++;
+	audit_verified(req, facts->id);
 	return reply_verify(req, facts, &told);
 }
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <sodium.h>
 
+#include "agent/audit.h"
 #include "agent/change.h"
 #include "agent/holder.h"
 #include "agent/reply.h"
@@ -81,11 +82,12 @@ enum dispatched mint_failed(struct request *req)
 	/* The vault grows by less than this at once. */
 	bool by_settings = vault_locked_bytes(a->vault) + LARGEST_STEP >= most;
 
-	log_limited(&a->limit_full, agent_monotonic(a),
-		    "no room for another token: %s (now %llu MiB) is reached; raise it, or end "
-		    "unused tokens",
-		    by_settings ? "MemoryLimit=" : "the limit on locked memory, LimitMEMLOCK=",
-		    (unsigned long long)((by_settings ? most : kernel) >> 20));
+	req->why = by_settings ? "no room for another token: raise MemoryLimit=, or end unused ones"
+			       : "no room for another token: raise the limit on locked memory, "
+				 "LimitMEMLOCK=, or end unused ones";
+	if (!audit_has_journal(a))
+		log_limited(&a->limit_full, agent_monotonic(a), "%s (now %llu MiB)", req->why,
+			    (unsigned long long)((by_settings ? most : kernel) >> 20));
 	return reply_limit(req, by_settings ? "MemoryLimit" : "LimitMEMLOCK",
 			   (int64_t)(by_settings ? most : kernel));
 }

@@ -1,6 +1,7 @@
 /* agent/reply.c - see reply.h. */
 #include "agent/reply.h"
 
+#include "agent/audit.h"
 #include "protocol/token.h"
 
 #define STD "org.varlink.service."
@@ -35,6 +36,7 @@ struct json_writer *reply_begin(struct request *req)
 	struct json_writer *w = &req->agent->out;
 
 	req->out_start = w->n;
+	req->error = NULL;
 	w->comma = false;
 	json_open(w, '{');
 	json_key(w, "parameters");
@@ -54,6 +56,10 @@ static enum dispatched end(struct request *req, bool continues)
 	json_close(w, '}');
 	json_put_raw(w, (struct span){ "", 1 });
 	w->comma = false;
+	if (req->error)
+		audit_refused(req, STEAL_PTR(req->error));
+	else if (req->connection->is_administration && !continues)
+		audit_answered(req);
 	if (req->call.oneway)
 		reply_drop(req);
 	else if (w->overflow || w->n - req->out_start > FRAME_BUF_MAX) {
@@ -198,6 +204,7 @@ struct json_writer *reply_error_begin(struct request *req, const char *error)
 	struct json_writer *w = &req->agent->out;
 
 	req->out_start = w->n;
+	req->error = error;
 	w->comma = false;
 	json_open(w, '{');
 	json_key(w, "error");
@@ -240,12 +247,7 @@ enum dispatched reply_bad_parameter(struct request *req, const struct bad_parame
 
 enum dispatched reply_permission_denied(struct request *req)
 {
-	struct agent *a = req->agent;
-
-	a->denied_total++;
-	log_limited(&a->limit_refused, agent_monotonic(a), "refused: %.*s by uid %u (pid %d)",
-		    (int)req->call.method.n, req->call.method.p ? req->call.method.p : "",
-		    (unsigned)req->connection->peer.uid, (int)req->connection->peer.pid);
+	req->agent->denied_total++;
 	return reply_error(req, STD "PermissionDenied", NULL, SPAN_NONE);
 }
 
@@ -282,6 +284,7 @@ enum dispatched reply_no_such_token(struct request *req)
 
 enum dispatched reply_no_such_credential(struct request *req, struct span name)
 {
+	req->about.credential = name;
 	return reply_error(req, OURS "NoSuchCredential", "credential", name);
 }
 
@@ -289,6 +292,7 @@ enum dispatched reply_token_expired(struct request *req, const struct token_fact
 {
 	struct json_writer *w = reply_error_begin(req, OURS "TokenExpired");
 
+	req->about.token = facts->id;
 	write_id(w, "id", facts->id);
 	write_us(w, "expiredUSec", facts->expires_us);
 	return reply_end(req);
@@ -298,6 +302,7 @@ enum dispatched reply_token_revoked(struct request *req, uint64_t id)
 {
 	struct json_writer *w = reply_error_begin(req, OURS "TokenRevoked");
 
+	req->about.token = id;
 	write_id(w, "id", id);
 	return reply_end(req);
 }
@@ -307,6 +312,7 @@ enum dispatched reply_wrong_bearer(struct request *req, uint64_t id)
 	struct json_writer *w = reply_error_begin(req, OURS "WrongBearer");
 
 	req->agent->denied_total++;
+	req->about.token = id;
 	write_id(w, "id", id);
 	return reply_end(req);
 }

@@ -138,6 +138,8 @@ void vault_change_row(const struct vault_change *c, size_t i, uint8_t dst[static
 		.state = facts.state,
 		.is_derived = facts.parent != 0,
 		.is_replaced = replaces(s, &facts),
+		.reason = facts.ended,
+		.credential = facts.credential,
 	};
 }
 

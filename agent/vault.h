@@ -173,6 +173,8 @@ struct vault_row {
 	enum token_state state; /* after the step */
 	bool is_derived;	/* it has a parent */
 	bool is_replaced;	/* by this step, which is an update */
+	enum end_reason reason; /* of an end */
+	struct span credential; /* that it was minted for; p NULL: none. As long as owner_name */
 };
 
 /*
