@@ -83,6 +83,10 @@ struct args {
 	struct pair_list files, envs; /* of run */
 	int renew;
 	int64_t after;		       /* an event's number */
+	int64_t since_us;	       /* an instant */
+	const char *token;	       /* an id or a name */
+	bool refused;
+	bool verify;
 	const char *of_user, *of_unit; /* whom a question is about */
 	const char *policy_dir;
 	const char *state; /* the agent's state directory */

@@ -261,6 +261,15 @@ const struct command commands[] = {
 		.run = cmd_watch,
 	},
 	{
+		.name = "audit",
+		.synopsis = "[--since WHEN] [--token T] [--refused] [--verify]",
+		.help = "what was done and refused, by whom (administrators)",
+		.more = "The newest comes last. --verify reads all of it, and ends with status 1\n"
+			"where an entry was altered, removed or moved.\n",
+		.options = audit_options,
+		.run = cmd_audit,
+	},
+	{
 		.name = "status",
 		.synopsis = "",
 		.help = "how the agent is",

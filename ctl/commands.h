@@ -53,6 +53,7 @@ int cmd_credentials(const struct args *a);
 int cmd_get(const struct args *a);
 int cmd_run(const struct args *a);
 int cmd_watch(const struct args *a);
+int cmd_audit(const struct args *a);
 int cmd_policy_explain_fetch(const struct args *a);
 int cmd_policy_explain_access(const struct args *a);
 int cmd_policy_explain_verify(const struct args *a);

@@ -31,6 +31,15 @@ const struct option watch_options[] = {
 	{ .name = NULL },
 };
 
+const struct option audit_options[] = {
+	{ "since", 0, OPTION_SINCE, AT(since_us), "WHEN",
+	  "from then on: 2h, 2027-01-31, 2027-01-31T12:00:00Z" },
+	{ "token", 0, OPTION_TEXT, AT(token), "T", "what was about this token, an id or a name" },
+	{ "refused", 0, OPTION_FLAG, AT(refused), NULL, "only what was refused, or is missing" },
+	{ "verify", 0, OPTION_FLAG, AT(verify), NULL, "whether all of it is as it was written" },
+	{ .name = NULL },
+};
+
 #define POLICY                                                                                    \
 	{                                                                                         \
 		"policy", 0, OPTION_TEXT, AT(policy_dir), "DIR", "where the agent's policies are" \

@@ -3,5 +3,5 @@
 
 #include "ctl/options.h"
 
-extern const struct option put_options[], get_options[], run_options[], watch_options[],
+extern const struct option put_options[], get_options[], run_options[], watch_options[], audit_options[],
 	explain_options[], doctor_options[], restore_options[];

@@ -29,6 +29,7 @@ void args_init(struct args *a, uint64_t now_us)
 		.unused_s = UNSET,
 		.min_lifetime_s = UNSET,
 		.after = UNSET,
+		.since_us = UNSET,
 		.now_us = now_us,
 	};
 }
@@ -92,6 +93,16 @@ static int read_when(const struct args *a, const char *value, void *target)
 	if (time_parse_when(value, a->now_us, &us) < 0 || us > INT64_MAX)
 		return -EINVAL;
 	*(int64_t *)target = (int64_t)us;
+	return 0;
+}
+
+static int read_since(const struct args *a, const char *value, void *target)
+{
+	uint64_t span_us;
+
+	if (time_parse_span(value, &span_us) < 0)
+		return read_when(a, value, target);
+	*(int64_t *)target = span_us < a->now_us ? (int64_t)(a->now_us - span_us) : 0;
 	return 0;
 }
 
@@ -221,6 +232,9 @@ static const struct {
 	[OPTION_WHEN] = { read_when,
 			  "is no time: write it like 30d, 2027-01-31 or 2027-01-31T12:00:00Z",
 			  NULL },
+	[OPTION_SINCE] = { read_since,
+			   "is no time: write it like 2h, 2027-01-31 or 2027-01-31T12:00:00Z",
+			   NULL },
 	[OPTION_COUNT] = { read_count, "is no number of 1 or more", NULL },
 	[OPTION_NUMBER] = { read_number, "is no number of 0 or more", NULL },
 	[OPTION_CREDENTIAL] = { read_credential,

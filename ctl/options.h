@@ -14,6 +14,7 @@ enum option_kind {
 	OPTION_SPAN,	   /* int64_t, whole seconds, 1 or more */
 	OPTION_GRACE,	   /* int64_t, whole seconds, 0 or more */
 	OPTION_WHEN,	   /* int64_t, µs since the epoch */
+	OPTION_SINCE,	   /* int64_t, µs since the epoch: a span is so long ago */
 	OPTION_COUNT,	   /* int64_t, 1 or more */
 	OPTION_NUMBER,	   /* int64_t, 0 or more */
 	OPTION_CREDENTIAL, /* const char *, a credential's name */
