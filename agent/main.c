@@ -9,7 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#include "agent/agent.h"
+#include "agent/rules-in-force.h"
 
 static const char usage[] =
 	"Usage: jetond [--user] [OPTION]...\n"
@@ -36,6 +36,7 @@ static const char usage[] =
 	"  --journal PATH the socket of the journal for its audit "
 	"(/run/systemd/journal/socket where standard\n"
 	"                 error is the journal's; else none)\n"
+	"  --check        read settings and policies, say what is wrong with them, and end\n"
 	"  --help         print this\n"
 	"  --version      print the version\n"
 	"\n"
@@ -51,6 +52,7 @@ enum option_code {
 	OPTION_POLICY,
 	OPTION_STATE,
 	OPTION_JOURNAL,
+	OPTION_CHECK,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -63,6 +65,7 @@ static const struct option options[] = {
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "state", required_argument, NULL, OPTION_STATE },
 	{ "journal", required_argument, NULL, OPTION_JOURNAL },
+	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -75,7 +78,7 @@ static int misuse(const char *before, const char *what, const char *after)
 }
 
 /* -1 to go on, else the exit status. */
-static int take_option(struct agent *a, int code)
+static int take_option(struct agent *a, int code, bool *check)
 {
 	switch (code) {
 	case OPTION_USER:
@@ -101,6 +104,9 @@ static int take_option(struct agent *a, int code)
 	case OPTION_JOURNAL:
 		a->paths.journal = optarg;
 		return -1;
+	case OPTION_CHECK:
+		*check = true;
+		return -1;
 	case OPTION_HELP:
 		fputs(usage, stdout);
 		return fflush(stdout) == 0 ? 0 : 1;
@@ -113,13 +119,13 @@ static int take_option(struct agent *a, int code)
 	}
 }
 
-static int parse_options(struct agent *a, int argc, char *argv[])
+static int parse_options(struct agent *a, int argc, char *argv[], bool *check)
 {
 	const char *missing;
 	int code, status, r;
 
 	while (argc > 0 && (code = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		status = take_option(a, code);
+		status = take_option(a, code, check);
 		if (status >= 0)
 			return status;
 	}
@@ -190,19 +196,33 @@ static bool load_settings(struct agent *a)
 	return false;
 }
 
+/*
+ * Tells what a start would find wrong in the files, and starts nothing: for an upgrade, before it
+ * ends a running agent.
+ */
+static int check_files(struct agent *a)
+{
+	bool good = load_settings(a);
+
+	return rules_check(a) && good ? 0 : 1;
+}
+
 int main(int argc, char *argv[])
 {
 	static struct agent agent;
 	struct agent *a = &agent;
+	bool check = false;
 	int status, r;
 
 	open_standard_descriptors();
 	close_to_debuggers();
 	log_init();
 	a->uid = geteuid();
-	status = parse_options(a, argc, argv);
+	status = parse_options(a, argc, argv, &check);
 	if (status >= 0)
 		return status;
+	if (check)
+		return check_files(a);
 	if (!a->paths.journal && log_is_journal())
 		a->paths.journal = "/run/systemd/journal/socket";
 	umask(0077);

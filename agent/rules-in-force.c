@@ -2,6 +2,7 @@
 #include "agent/rules-in-force.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "agent/change.h"
 #include "agent/watch.h"
@@ -147,6 +148,20 @@ static void log_policy_error(const struct policy_error *error)
 		log_error("%s:%u: %s", error->file, error->line, error->message);
 	else
 		log_error("%s: %s", error->file, error->message);
+}
+
+bool rules_check(struct agent *a)
+{
+	struct policy_error error;
+	struct policy *policy = NULL;
+	int r = load(a, &policy, &error);
+
+	if (r == -EINVAL)
+		log_policy_error(&error);
+	else if (r < 0)
+		log_error("the policies can't be read: %s", strerror(-r));
+	policy_unref(policy);
+	return r >= 0;
 }
 
 int rules_start(struct agent *a)

@@ -12,6 +12,12 @@
  * wait until the names are looked up (agent->policy is NULL until then). Returns 0 or -ENOMEM.
  */
 int rules_start(struct agent *a) MUST_USE;
+
+/*
+ * Whether a start would find policies without a mistake; where not, the log has what is wrong.
+ * Changes nothing.
+ */
+bool rules_check(struct agent *a);
 void rules_done(struct agent *a);
 
 /*

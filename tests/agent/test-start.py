@@ -146,6 +146,24 @@ def a_wrong_value_stops_the_start_with_its_line():
 
 
 @test
+def a_check_tells_of_wrong_files_and_starts_nothing():
+    agent = Agent("KeepEnded=1d", "[Access]\nUser=root\nScope=a:read\n")
+
+    def check():
+        mark = agent.log_size()
+        status = agent.spawn([*agent.arguments(), "--check"]).wait()
+        return status, agent.log(mark)
+    assert check() == (0, "")
+    agent.policy("[Access]\nUser=root\nScope=\n", "wrong.policy")
+    status, said = check()
+    assert status == 1 and f"{agent.policies}/wrong.policy:3: " in said, said
+    agent.settings("KeepEnded=soon")
+    status, said = check()
+    assert status == 1 and f"{agent.policies}/wrong.policy:3: " in said and f"{agent.config}:2: " in said, said
+    assert not os.path.exists(agent.socket) and not os.path.exists(agent.state)
+
+
+@test
 def bounds_that_contradict_each_other_stop_the_start():
     for lines in ("MinLifetime=2h\nMaxLifetime=1h", "DefaultLifetime=2y", "DefaultLifetime=1min"):
         assert Agent(lines).fails_to_start()
