@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ctl/commands.h"
+#include "ctl/complete.h"
 #include "ctl/help.h"
 #include "ctl/output.h"
 #include "ctl/value.h"
@@ -68,6 +69,8 @@ static int read_and_run(char *words[], int n)
 	struct args a;
 	size_t used;
 
+	if (n > 0 && !strcmp(words[0], COMPLETE_WORD))
+		return complete(words + 1, (size_t)n - 1);
 	args_init(&a, time_now_us());
 	n = options_read(NULL, common_options, words, n, true, &a, &e);
 	if (n < 0)

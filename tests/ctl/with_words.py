@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from tap import scratch, test
-from tool import JETONCTL, TOP, Tool, environment, run
+from tool import JETONCTL, TOP, Tool, run
 
 COMMANDS = ["issue", "derive", "list", "show", "revoke", "rotate", "verify", "scan", "put", "forget", "credentials",
             "get", "run", "watch", "audit", "status", "reload", "backup", "restore", "policy check", "policy explain fetch",
@@ -92,18 +92,3 @@ def the_man_page_tells_of_just_these_commands_and_options():
         there |= set(re.findall(r"^ .*?(--[a-z-]+)", own, re.M))
         assert re.search(rf"^\.B.* {command}\b|^\.SS {command}\b", page, re.M), f"{command} is not told of"
     assert told == there, f"only in the page: {told - there}; only in the tool: {there - told}"
-
-
-@test
-def the_shells_completion_knows_just_these_commands_and_options():
-    with open(f"{TOP}/completion/jetonctl", encoding="utf-8") as f:
-        text = f.read()
-    for command in COMMANDS:
-        words = command.split()
-        own = set(re.findall(r"^ .*?(--[a-z-]+)", run("help", *words).out, re.M))
-        # A completion never runs the tool: what it offers after the command is asked of it in bash.
-        script = f'. {TOP}/completion/jetonctl; COMP_WORDS=(jetonctl {command} --); COMP_CWORD={len(words) + 1}; ' \
-                 '_jetonctl; printf "%s\\n" "${COMPREPLY[@]}"'
-        offered = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment())
-        assert set(offered.stdout.split()) == own, (command, offered, own)
-    assert "jetonctl" in text
