@@ -27,7 +27,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
-.PHONY: all tests benches fuzzers help deps deps-bench demo run check bench fuzz lint format install clean
+.PHONY: all tests benches fuzzers help deps deps-bench demo run check bench fuzz lint format install deb clean
 say = @$(if $(V),,printf '  %-6s %s\n' '$(1)' '$(@:$(B)/%=%)';)
 
 # ---- what is compiled into what ------------------------------------------------------------------
@@ -80,7 +80,7 @@ statics := libinih libsodium
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
 keep = $(if $(filter-out $(subst $() ,_,$(file <$(1))),$(subst $() ,_,$(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))
 
-need_build := $(filter-out help deps deps-bench fuzz lint format clean,$(or $(MAKECMDGOALS),all))
+need_build := $(filter-out help deps deps-bench fuzz lint format deb clean,$(or $(MAKECMDGOALS),all))
 ifneq ($(need_build),)
 $(call keep,$(B)/config.key,$(strip $(CC) $(flags) $(HARDEN) $(LDHARDEN) $(LDFLAGS) $(packages) $(statics)))
 $(call keep,$(B)/sources,$(every))
@@ -189,8 +189,12 @@ format: ## clang-format over the lines you changed
 
 install: all ## into DESTDIR, below PREFIX (/usr/local)
 	@B='$(B)' VERSION='$(VERSION)' SONAME='$(SONAME)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' BINDIR='$(BINDIR)' \
-	SBINDIR='$(SBINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' units/install
+	SBINDIR='$(SBINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' ZSHDIR='$(ZSHDIR)' units/install
 	@$(if $(wildcard protocol/jeton.pc.in),$(pc) protocol/jeton.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/jeton.pc')
+
+deb: ## the Debian packages, into $(B)/deb
+	@.ci/deps build deb
+	@units/debian/build '$(B)/deb' '$(VERSION)'
 
 clean: ## removes $(B)
 	rm -rf $(B)

@@ -65,10 +65,17 @@ class Failed(AssertionError):
 class Box:
     """A machine of one test, which ends with it."""
 
-    def __init__(self, policy="", settings="", root="/", start=True):
+    def __init__(self, policy="", settings="", root="/", start=True, bare=False, binds=()):
+        """bare: with nothing of Jeton's. binds: what else is to be seen in it, as systemd-box has it."""
         # Control groups go by the name alone, whatever directory machines are noted in.
         self.name = f"jeton-{os.getpid()}"
         self.environment = _environment(tap.scratch())
+        tap.AT_END.insert(0, self.stop)
+        tap.AT_FAILURE.insert(0, self._show)
+        shown = [w for b in [f"{TOP}/tests/system:{INSIDE}:ro", *binds] for w in ("--bind", b)]
+        if bare:
+            self._tool("start", self.name, "--root", root, *shown, "--with", str(os.getpid()))
+            return
         overlay = f"{tap.scratch()}/overlay"
         os.makedirs(f"{overlay}/etc/jeton/policy.d")
         os.makedirs(f"{overlay}/etc/jeton/jeton.conf.d")
@@ -77,10 +84,8 @@ class Box:
             self._put(f"{overlay}/etc/jeton/jeton.conf.d/test.conf", f"[Agent]\n{settings}\n")
         if root != "/":
             self._bring_libraries(overlay)
-        tap.AT_END.insert(0, self.stop)
-        tap.AT_FAILURE.insert(0, self._show)
         self._tool("start", self.name, "--root", root, "--overlay", _tree, "--overlay", overlay,
-                   "--bind", f"{TOP}/tests/system:{INSIDE}:ro", "--with", str(os.getpid()))
+                   *shown, "--with", str(os.getpid()))
         self.sh("systemd-sysusers && systemd-tmpfiles --create jeton.conf")
         if start:
             self.sh("systemctl start jetond.socket jetond-credential.socket")

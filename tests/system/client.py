@@ -8,6 +8,11 @@
     client.py --flood SECONDS MINE OTHERS
                                 both are fetched by processes that exit at once; prints how often that
                                 was, how often MINE came, and OTHERS
+    client.py --hammer STOP TOKEN
+                                verifies over a connection of its own each time until the file STOP is
+                                there; prints how often, how often a connection was closed unanswered (and
+                                another one asked), how often one was refused, how often the answer was wrong;
+                                STOP.count is there once it has begun
     client.py --raw             all that the socket for LoadCredential= gives; its length first
 
 --socket PATH first names another socket, --address ADDRESS an abstract address to call from.
@@ -84,6 +89,26 @@ def flood(path, seconds, mine, others):
     print(tried, good, wrong)
 
 
+def hammer(path, stop, token):
+    """Fails of any kind are counted, none ends it."""
+    tried = again = refused = wrong = 0
+    while not os.path.exists(stop):
+        try:
+            answer = Agent(path).call("Verify", {"token": token})
+        except (ConnectionRefusedError, FileNotFoundError):
+            refused += 1
+            continue
+        except OSError:
+            answer = {"error": "closed"}
+        tried += 1
+        again += answer.get("error") == "closed"
+        wrong += "error" in answer and answer["error"] != "closed"
+        if tried == 1:
+            with open(f"{stop}.count", "w") as f:
+                f.write("1\n")
+    print(tried, again, refused, wrong)
+
+
 def read_raw(path, address):
     """All that the socket for LoadCredential= gives to this process."""
     sock = connect(path, address)
@@ -109,6 +134,8 @@ def main():
         serve(path)
     elif arguments[0] == "--flood":
         flood(path, *arguments[1:])
+    elif arguments[0] == "--hammer":
+        hammer(path, *arguments[1:])
     elif arguments[0] == "--raw":
         data = read_raw(path, address)
         print(len(data), data.strip(b"\0").decode(errors="backslashreplace"))
