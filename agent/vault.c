@@ -19,7 +19,7 @@
 #include "protocol/base/time.h"
 
 enum {
-	ARENA_FIRST = 256 * 1024,
+	ARENA_FIRST = 64 * 1024,
 	INDEX_STEP = 32 * 1024,
 	LEAST_LIMIT = ARENA_FIRST + 64 * 1024,
 };

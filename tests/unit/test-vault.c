@@ -14,8 +14,8 @@ START_TEST(an_empty_vault_locks_little)
 {
 	struct vault *v = unit_vault(LIMIT_SMALL);
 
-	ck_assert_uint_ge(vault_locked_bytes(v), (size_t)256 * 1024);
-	ck_assert_uint_le(vault_locked_bytes(v), (size_t)512 * 1024);
+	ck_assert_uint_ge(vault_locked_bytes(v), (size_t)64 * 1024);
+	ck_assert_uint_le(vault_locked_bytes(v), (size_t)128 * 1024);
 	ck_assert_uint_eq(vault_locked_bytes(v), unit_mem.locked);
 	ck_assert_uint_eq(vault_n_active(v), 0);
 	ck_assert_uint_eq(vault_n_ended(v), 0);
@@ -76,7 +76,7 @@ START_TEST(a_token_rolled_back_was_never_there)
 		UNIT_CHECK(vault_next_expiry_us(v) == UINT64_MAX, "its end is there");
 	}
 	ck_assert_uint_eq(unit_owners_freed, 1000);
-	ck_assert_uint_le(vault_locked_bytes(v), (size_t)512 * 1024);
+	ck_assert_uint_le(vault_locked_bytes(v), (size_t)192 * 1024);
 	vault_rollback(NULL);
 	unit_done(v);
 }
