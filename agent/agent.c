@@ -188,8 +188,7 @@ static int on_event_row(void *userdata, uint64_t row, uint32_t version, const ui
 static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
 			size_t n)
 {
-	(void)version;
-	return audit_load(userdata, row, record, n);
+	return audit_load(userdata, row, version, record, n);
 }
 
 static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)

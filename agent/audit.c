@@ -79,12 +79,15 @@ int audit_init(struct agent *a)
 	return a->audit->present ? 0 : -ENOMEM;
 }
 
-int audit_load(struct agent *a, uint64_t row, const uint8_t *record, size_t n)
+int audit_load(struct agent *a, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
 {
 	struct audit *audit = a->audit;
 
-	audit->n_loaded++;
-	set_present(audit, row);
+	/* One that we did not write is left alone. */
+	if (version == 1) {
+		audit->n_loaded++;
+		set_present(audit, row);
+	}
 	if (!audit->first || row < audit->first)
 		audit->first = row;
 	/* The record itself is looked at by whoever reads the audit: damage is told there. */

@@ -48,8 +48,12 @@ struct audit_list {
 /* Before the store is read. 0 or -ENOMEM. */
 int audit_init(struct agent *a) MUST_USE;
 
-/* A row of the store, in any order; then, once all are there. 0 or -ENOMEM: a chain that is broken stops nothing. */
-int audit_load(struct agent *a, uint64_t row, const uint8_t *record, size_t n) MUST_USE;
+/*
+ * A row of the store, in any order; then, once all are there. 0: a chain that is broken stops no
+ * start, and is told of by whoever reads it.
+ */
+int audit_load(struct agent *a, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
+	MUST_USE;
 int audit_load_done(struct agent *a) MUST_USE;
 
 /* With the loop. 0 or a negative errno. */

@@ -5,10 +5,11 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import time
 
 from credentials import CAROL, POLICY, start
-from jeton import AGENT_UID, ALICE, BOB, IS_ROOT, SECRET, Agent, Error, main, now_us, root, test, wait_until
+from jeton import AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, SECRET, Agent, Error, main, now_us, root, test, wait_until
 
 FIELDS = re.compile(rb"[A-Z_]+=[^\n]*")
 
@@ -425,6 +426,43 @@ def it_is_read_whole_while_it_grows():
             c.call("Issue", name=f"t{i}")
         chain(reader)
         journal.take()
+
+
+def own(directory, uid):
+    for path in [directory, *(os.path.join(directory, n) for n in os.listdir(directory))]:
+        os.chown(path, uid, uid if IS_ROOT else -1)
+
+
+def damages(admin):
+    return [(r["entry"]["seq"], r["entry"]["result"]) for r in admin.more("ReadAudit")
+            if r["entry"]["operation"] == "damage"]
+
+
+@test(timeout=120)
+def an_entry_altered_removed_or_moved_by_somebody_with_the_keys_is_told_at_its_place():
+    alter = os.path.join(BUILD, "tests/unit/test-audit-store")
+    for what, found in (("alter", [(5, "altered")]), ("remove", [(5, "missing")]),
+                        ("exchange", [(5, "reordered"), (6, "reordered")])):
+        agent = Agent(name=f"of-{what}").start()
+        c = agent.connect(ALICE)
+        for i in range(100):
+            c.call("Issue", name=f"t{i}")
+        agent.stop()
+        own(agent.state, os.getuid())
+        subprocess.run([alter, what, agent.state, "5"], check=True)
+        own(agent.state, AGENT_UID)
+        agent.start()
+        assert damages(agent.admin()) == found, (what, damages(agent.admin()))
+        # All others are told, and the chain goes on.
+        entries = [r["entry"] for r in agent.admin().more("ReadAudit")]
+        seqs = [e["seq"] for e in entries if e["operation"] != "damage"]
+        assert set(range(1, 101)) - set(seqs) <= {5, 6} and seqs == sorted(seqs), seqs
+        agent.connect(ALICE).call("Issue", name="after")
+        assert damages(agent.admin()) == found
+        # Filters leave damage in.
+        assert [r["entry"]["operation"] for r in agent.admin().more("ReadAudit", sinceUSec=now_us() + 10 ** 9)] \
+            == ["damage"] * len(found)
+        agent.stop()
 
 
 if __name__ == "__main__":
