@@ -392,6 +392,45 @@ int credential_prepare_forget(struct credentials *all, struct span name, uint64_
 	return 0;
 }
 
+/* Of a name of which nothing is known by Put, the revision is 0. */
+static bool is_later(const struct credential *here, const struct credential_record *there)
+{
+	return here->revision >= there->revision ||
+	       (here->revision > 0 && here->updated_us >= there->updated_us);
+}
+
+int credential_prepare_restore(struct credentials *all, const struct credential_record *record,
+			       struct credential_change **ret)
+{
+	_cleanup_(credential_rollbackp) struct credential_change *c = NULL;
+	struct entry *e = find(all, record->name);
+
+	assert(record->kind == CREDENTIAL_VALUE);
+	if (e && e->value.busy)
+		return -EBUSY;
+	if (e && is_later(&e->c, record))
+		return -EEXIST;
+	c = change_new(all, CREDENTIAL_VALUE, 1);
+	if (!c)
+		return -ENOMEM;
+	c->form = record->form;
+	c->value_n = record->value.n;
+	c->revision = record->revision;
+	c->updated_us = record->updated_us;
+	c->expires_us = record->expires_us;
+	if (c->form != CREDENTIAL_NONE)
+		c->sealed = seal(all, record->name, record->value);
+	if (c->form == CREDENTIAL_NONE || c->sealed)
+		e = get(all, record->name);
+	else
+		e = NULL;
+	if (!e)
+		return -ENOMEM;
+	add_step(c, e);
+	*ret = STEAL_PTR(c);
+	return 0;
+}
+
 int credentials_prepare_fetched(struct credentials *all, size_t max, struct credential_change **ret)
 {
 	struct credential_change *c = NULL;
@@ -461,7 +500,8 @@ void credential_change_row(const struct credential_change *c, size_t i, uint8_t 
 						 : write_fetched(&s->entry->c, name, dst),
 		.name = s->entry->c.name,
 		.is_put = c->kind == CREDENTIAL_VALUE && c->form != CREDENTIAL_NONE,
-		.is_forgotten = c->kind == CREDENTIAL_VALUE && c->form == CREDENTIAL_NONE,
+		.is_forgotten = c->kind == CREDENTIAL_VALUE && c->form == CREDENTIAL_NONE &&
+				s->entry->sealed,
 	};
 }
 

@@ -395,6 +395,107 @@ START_TEST(who_fetched_is_a_text_or_nobody)
 }
 END_TEST
 
+/* ---- from a backup --------------------------------------------------------------------------- */
+
+/* A value (NULL: forgotten) of this revision, put or forgotten then. */
+static struct credential_record there(const char *name, const char *value, uint64_t revision,
+				      uint64_t updated_us)
+{
+	return (struct credential_record){
+		.kind = CREDENTIAL_VALUE,
+		.name = span_of(name),
+		.form = value ? CREDENTIAL_TEXT : CREDENTIAL_NONE,
+		.revision = revision,
+		.updated_us = updated_us,
+		.expires_us = value ? NOW + 5 : 0,
+		.value = span_of(value),
+	};
+}
+
+static int restore(struct credentials *all, struct credential_record r)
+{
+	struct credential_change *c;
+	int k = credential_prepare_restore(all, &r, &c);
+
+	if (k == 0)
+		credential_commit(c);
+	return k;
+}
+
+START_TEST(what_comes_from_a_backup_keeps_its_revision_and_its_times)
+{
+	struct credentials *all = make();
+	const struct credential *c;
+
+	ck_assert_int_eq(restore(all, there("n", "old", 7, NOW - 9)), 0);
+	ck_assert(holds(all, "n", "old"));
+	c = credentials_find(all, SPAN("n"));
+	ck_assert_uint_eq(c->revision, 7);
+	ck_assert_uint_eq(c->updated_us, NOW - 9);
+	ck_assert_uint_eq(c->expires_us, NOW + 5);
+	ck_assert_int_eq(restore(all, there("n", "old", 7, NOW - 9)), -EEXIST);
+	ck_assert_uint_eq(put(all, "n", "new"), 8);
+	credentials_free(all);
+}
+END_TEST
+
+START_TEST(nothing_from_a_backup_comes_over_what_was_put_or_forgotten_later)
+{
+	struct credentials *all = make();
+
+	put(all, "n", "here");
+	ck_assert_int_eq(restore(all, there("n", "same revision", 1, NOW + 1)), -EEXIST);
+	ck_assert_int_eq(restore(all, there("n", "earlier", 9, NOW - 1)), -EEXIST);
+	ck_assert_int_eq(restore(all, there("n", NULL, 9, NOW - 1)), -EEXIST);
+	ck_assert(holds(all, "n", "here"));
+	forget(all, "n");
+	ck_assert_int_eq(restore(all, there("n", "earlier", 9, NOW - 1)), -EEXIST);
+	ck_assert(holds(all, "n", NULL));
+	ck_assert_int_eq(restore(all, there("n", "later", 9, NOW + 1)), 0);
+	ck_assert(holds(all, "n", "later"));
+	ck_assert_int_eq(restore(all, there("n", NULL, 10, NOW + 2)), 0);
+	ck_assert(holds(all, "n", NULL));
+	ck_assert_uint_eq(put(all, "n", "next"), 11);
+	credentials_free(all);
+}
+END_TEST
+
+START_TEST(of_a_name_that_was_forgotten_there_the_revision_comes_and_no_event)
+{
+	struct credentials *all = make(), *loaded = make();
+	struct credential_record r = there("n", NULL, 4, NOW);
+	struct credential_change *c;
+	struct credential_row row;
+
+	ck_assert_int_eq(credential_prepare_restore(all, &r, &c), 0);
+	credential_change_row(c, 0, record, &row);
+	ck_assert(!row.is_put && !row.is_forgotten);
+	ck_assert_int_eq(load_row(c, 0, loaded), 0);
+	credential_commit(c);
+	ck_assert_uint_eq(put(all, "n", "next"), 5);
+	ck_assert_uint_eq(put(loaded, "n", "next"), 5);
+	credentials_free(all);
+	credentials_free(loaded);
+}
+END_TEST
+
+START_TEST(a_restore_waits_for_a_change_of_the_same_value_and_can_be_rolled_back)
+{
+	struct credentials *all = make();
+	struct credential_record r = there("n", "there", 4, NOW + 1);
+	struct credential_change *c;
+	uint64_t revision;
+
+	c = prepare_put(all, "n", SPAN("here"), &revision);
+	ck_assert_int_eq(restore(all, r), -EBUSY);
+	credential_rollback(c);
+	ck_assert_int_eq(credential_prepare_restore(all, &r, &c), 0);
+	credential_rollback(c);
+	ck_assert_ptr_null(credentials_find(all, SPAN("n")));
+	credentials_free(all);
+}
+END_TEST
+
 UNIT_MAIN("credential", what_is_put_is_what_is_opened,
 	  a_change_is_seen_when_it_is_committed_and_not_before,
 	  a_change_that_is_rolled_back_was_never_there, a_revision_never_starts_again,
@@ -403,4 +504,8 @@ UNIT_MAIN("credential", what_is_put_is_what_is_opened,
 	  a_name_twice_is_refused_at_the_load, names_stand_in_order_whatever_comes_and_goes,
 	  a_fetch_is_kept_once_and_again_when_that_fails,
 	  a_fetch_while_another_is_being_kept_is_kept_next, fetches_are_loaded_beside_values,
-	  who_fetched_is_a_text_or_nobody)
+	  who_fetched_is_a_text_or_nobody,
+	  what_comes_from_a_backup_keeps_its_revision_and_its_times,
+	  nothing_from_a_backup_comes_over_what_was_put_or_forgotten_later,
+	  of_a_name_that_was_forgotten_there_the_revision_comes_and_no_event,
+	  a_restore_waits_for_a_change_of_the_same_value_and_can_be_rolled_back)
