@@ -50,24 +50,23 @@ static const struct {
 	const char *label;
 	const char *what; /* after the number */
 } outcomes[] = {
-	{ BACKUP_CAME_BACK, true, STYLE_GOOD, "Tokens", "active ones came back" },
-	{ BACKUP_ENDED_CAME_BACK, false, STYLE_PLAIN, NULL, "ended ones are listed again" },
+	{ BACKUP_CAME_BACK, true, STYLE_GOOD, "Tokens", "came back" },
+	{ BACKUP_ENDED_CAME_BACK, false, STYLE_PLAIN, NULL,
+	  "came back among those that have ended" },
 	{ BACKUP_ENDED_NOW, false, STYLE_WARN, NULL,
-	  "that were active here had ended by the copy, and have ended" },
-	{ BACKUP_WERE_KNOWN, true, STYLE_PLAIN, NULL,
-	  "were known here and stay as they are, active or ended" },
-	{ BACKUP_HAD_EXPIRED, false, STYLE_PLAIN, "Left out", "have expired since" },
+	  "active here, but ended in the copy: have ended here too" },
+	{ BACKUP_WERE_KNOWN, true, STYLE_PLAIN, NULL, "known here, and left as they are" },
+	{ BACKUP_HAD_EXPIRED, false, STYLE_PLAIN, "Left out", "expired since" },
 	{ BACKUP_WERE_BOUND, false, STYLE_PLAIN, "Left out",
-	  "were bound to a process or unit, which asks for new ones" },
+	  "bound to a process or unit, which asks for new ones" },
 	{ BACKUP_NO_PARENT, false, STYLE_PLAIN, "Left out",
-	  "were derived from a token that has ended or is not here" },
-	{ BACKUP_NO_OWNER, false, STYLE_WARN, "Left out",
-	  "belong to users that are not on this host" },
+	  "derived from tokens that have ended or are not here" },
+	{ BACKUP_NO_OWNER, false, STYLE_WARN, "Left out", "of users that are not on this host" },
 	{ BACKUP_NO_ROOM, false, STYLE_BAD, "Left out",
-	  "do not fit: raise MemoryLimit= in jeton.conf, and restore again" },
+	  "for want of room: raise MemoryLimit= in jeton.conf, and restore again" },
 	{ BACKUP_CREDENTIALS_CAME_BACK, true, STYLE_GOOD, "Credentials", "came back" },
 	{ BACKUP_CREDENTIALS_KEPT, false, STYLE_PLAIN, NULL,
-	  "were put or forgotten here since, or are the same, and stay as they are" },
+	  "the same here, or put or forgotten here since: left as they are" },
 };
 
 static void print_outcomes(const struct backup_result *result)
@@ -88,15 +87,11 @@ static void print_outcomes(const struct backup_result *result)
 
 static void warn(const struct args *a, const struct restored *r)
 {
-	char when[FACTS_WHEN_MAX];
-
-	if (r->result.n[BACKUP_CAME_BACK] == 0)
-		return;
-	remark(a,
-	       "What was revoked after the copy was made is good again if this agent does not know "
-	       "of it (it remembers for as long as KeepEnded= says). jetonctl list --all-users "
-	       "shows all; jetonctl revoke ends what should not be. Copy: %s.",
-	       facts_when((int64_t)r->copied.taken_us, when));
+	if (r->result.n[BACKUP_CAME_BACK] > 0)
+		remark(a,
+		       "What was revoked after the copy was made is good again if this agent did "
+		       "not know of it: jetonctl list --all-users shows all, jetonctl revoke "
+		       "ends what should not be.");
 }
 
 /* ---- as JSON ---- */
