@@ -12,6 +12,7 @@
 
 #include "agent/audit.h"
 #include "agent/authority.h"
+#include "agent/backup.h"
 #include "agent/change.h"
 #include "agent/connection.h"
 #include "agent/credential.h"
@@ -23,6 +24,7 @@
 #include "agent/loadcred.h"
 #include "agent/masterkey.h"
 #include "agent/memory-dir.h"
+#include "agent/restore.h"
 #include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
@@ -328,6 +330,7 @@ static int on_reload_signal(sd_event_source *source, const struct signalfd_sigin
 			    "(jetonctl unlock), then reload");
 		return 0;
 	}
+	restore_begin(a);
 	/* What is wrong has been logged. */
 	if (rules_reload(a, NULL, NULL, &error) == -ENOMEM)
 		log_error("no memory to read the policies anew");
@@ -410,6 +413,7 @@ int agent_start(struct agent *a)
 		log_error("the agent could not be started: %s", strerror(-r));
 		return r;
 	}
+	restore_start(a);
 	return listener_start(a);
 }
 
@@ -437,6 +441,8 @@ void agent_done(struct agent *a)
 	listener_stop(a);
 	close_connections(a);
 	loadcred_done(a);
+	backup_end_all(a);
+	restore_stop(a);
 	if (a->store && a->event) {
 		audit_stop(a);
 		last_use_keep_all(a);

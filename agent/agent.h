@@ -30,6 +30,9 @@ struct credentials;
 struct audit;
 struct carried;
 struct memory_dir;
+struct backup;
+struct restore;
+struct waiter;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -126,6 +129,11 @@ struct agent {
 
 	struct listener *listener, *credential_listener;
 	struct loadcred *loadcreds; /* units whose credentials are being sent */
+	struct backup *backups;	    /* on their way to who asked for them */
+	unsigned n_backups;
+	struct restore *restore; /* that is under way */
+	struct waiter *restore_waiters; /* calls that wait for it */
+	uint64_t restore_rests_until_us; /* after one that failed; monotonic */
 	struct connection *connections; /* all */
 	size_t n_connections;
 	struct client *clients[256];

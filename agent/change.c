@@ -63,7 +63,7 @@ void change_defer(struct agent *a, struct deferred *d)
 	a->deferred_last = d;
 }
 
-static void complete_deferred(struct agent *a)
+void change_complete_deferred(struct agent *a)
 {
 	struct deferred *d;
 
@@ -83,7 +83,7 @@ static int on_store(sd_event_source *source, int fd, uint32_t events, void *user
 	(void)fd;
 	(void)events;
 	store_dispatch(a->store);
-	complete_deferred(a);
+	change_complete_deferred(a);
 	return 0;
 }
 
@@ -96,7 +96,7 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *user
 	(void)events;
 	if (names_dispatch(a->names))
 		rules_names_changed(a);
-	complete_deferred(a);
+	change_complete_deferred(a);
 	return 0;
 }
 
@@ -257,6 +257,15 @@ struct pending *pending_new(struct request *req,
 	return p;
 }
 
+struct pending *pending_new_again(struct request *req)
+{
+	struct pending *p = pending_make(req);
+
+	if (p)
+		p->again = true;
+	return p;
+}
+
 void pending_complete(struct pending *p)
 {
 	change_defer(p->agent, &p->deferred);
@@ -332,7 +341,7 @@ void change_drain(struct agent *a)
 
 	while (a->n_changes > 0 && poll(&poll_fd, 1, DRAIN_MS) > 0) {
 		store_dispatch(a->store);
-		complete_deferred(a);
+		change_complete_deferred(a);
 	}
 }
 

@@ -36,6 +36,8 @@ void change_forget_waiting(struct agent *a);
 void change_drain(struct agent *a);
 
 void change_defer(struct agent *a, struct deferred *d);
+/* Does what was put off, where neither the store's nor the names' turn ends: a turn of another's does. */
+void change_complete_deferred(struct agent *a);
 
 /*
  * Hands a prepared change to the store, with the reply that agent->out holds from the request's
@@ -107,6 +109,8 @@ enum dispatched change_read_ended(struct request *req, uint64_t row, const uint8
  */
 struct pending *pending_new(struct request *req,
 			    void (*complete)(struct request *req, void *userdata), void *userdata);
+/* The same, after which the message is dispatched again. */
+struct pending *pending_new_again(struct request *req);
 void pending_complete(struct pending *p);
 /* It is not waited for after all; NULL is fine. */
 void pending_cancel(struct pending *p);

@@ -53,7 +53,7 @@ static const struct method agent_methods[] = {
 	{ "Lock", NULL, ADMINISTRATORS, 0 },
 	{ "Unlock", NULL, ADMINISTRATORS, 0 },
 	{ "Rekey", NULL, ADMINISTRATORS, 0 },
-	{ "Backup", NULL, ADMINISTRATORS, 0 },
+	{ "Backup", method_backup, ADMINISTRATORS, REPLY_IS_POINT },
 	{ "ReadAudit", method_read_audit, ADMINISTRATORS, NEEDS_MORE },
 };
 

@@ -5,6 +5,7 @@
 #include "agent/credential.h"
 #include "agent/method.h"
 #include "agent/reply.h"
+#include "agent/restore.h"
 #include "agent/rules-in-force.h"
 
 static const char *const memory_names[] = {
@@ -92,6 +93,8 @@ enum dispatched method_reload(struct request *req)
 
 	if (!has_no_parameters(req, &bad))
 		return reply_bad_parameter(req, &bad);
+	if (restore_begin(req->agent))
+		return restore_wait(req);
 	p = pending_new(req, write_reloaded, NULL);
 	r = p ? rules_reload(req->agent, on_reloaded, p, &error) : -ENOMEM;
 	if (r == 0)

@@ -42,6 +42,9 @@ enum dispatched method_fetch(struct request *req);
 /* method-audit.c */
 enum dispatched method_read_audit(struct request *req);
 
+/* method-backup.c */
+enum dispatched method_backup(struct request *req);
+
 /* method-admin.c */
 enum dispatched method_get_status(struct request *req);
 enum dispatched method_reload(struct request *req);

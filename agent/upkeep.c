@@ -101,7 +101,8 @@ static void forget_some(struct agent *a)
 	struct vault_change *change;
 	size_t n = 0;
 
-	if (a->forgetting)
+	/* A restore counts on it that what has ended stays known. */
+	if (a->forgetting || a->restore)
 		return;
 	change = vault_change_new(a->vault);
 	if (!change ||
