@@ -282,6 +282,11 @@ static int load_store(struct agent *a, struct store_error *error)
 			where(a));
 	if (r == 0)
 		r = store_start(a->store, error);
+	if (r == 0 && store_is_migrated(a->store))
+		log_notice("the store in %s is in the present format from now on; the one of before "
+			   "is kept as store.db.1, for an earlier version of Jeton, and may be "
+			   "removed",
+			   a->paths.state);
 	if (r == 0)
 		vault_set_highest_row(a->vault, store_highest_row(a->store));
 	return r;

@@ -16,7 +16,7 @@
 #include "protocol/base/time.h"
 #include "protocol/scope.h"
 
-enum { FORMAT = 1, LIFE_BITS = 58, ROW_BITS = 48 };
+enum { FORMAT = 1, LIFE_BITS = 58, ROW_BITS = 48, OWNER_AT = 40 };
 
 enum part {
 	PART_OWNER_NAME = 1 << 0,
@@ -346,5 +346,16 @@ int record_read(const uint8_t *data, size_t n, struct token_facts *ret)
 	if (r.bad)
 		return -EBADMSG;
 	*ret = facts;
+	return 0;
+}
+
+int record_owner(const uint8_t *data, size_t n, uid_t *ret)
+{
+	struct reader r;
+
+	if (n < OWNER_AT + 4)
+		return -EBADMSG;
+	r = (struct reader){ .p = data + OWNER_AT, .n = 4 };
+	*ret = (uid_t)get_number(&r, 4);
 	return 0;
 }

@@ -24,3 +24,6 @@ size_t record_write(const struct token_facts *facts, uint8_t *dst);
  * them ours.
  */
 int record_read(const uint8_t *data, size_t n, struct token_facts *ret) MUST_USE;
+
+/* Only whose token it is; nothing else is looked at. 0, or -EBADMSG where it is too short. */
+int record_owner(const uint8_t *data, size_t n, uid_t *ret) MUST_USE;

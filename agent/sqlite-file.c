@@ -13,21 +13,29 @@
 
 #include "agent/memory-dir.h"
 
+enum { N_TABLES = STATEMENT_READ_FROM - STATEMENT_SCAN };
+
 #define STRINGIFY(x) #x
 #define MARK(name, value) "PRAGMA " name " = " STRINGIFY(value) ";"
 
 #define ROW "row INTEGER PRIMARY KEY, version INTEGER NOT NULL, "
 #define SEALED "sealed BLOB NOT NULL"
 
-/* In the order in which they stand in the file. Text for text: anything else there is not ours. */
-static const char *const schema[] = {
-	"CREATE TABLE meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT",
-	"CREATE TABLE active (" ROW SEALED ") STRICT",
-	"CREATE TABLE ended (" ROW "owner INTEGER NOT NULL, " SEALED ") STRICT",
-	"CREATE TABLE credentials (" ROW SEALED ") STRICT",
-	"CREATE TABLE events (" ROW SEALED ") STRICT",
-	"CREATE TABLE audit (" ROW SEALED ") STRICT",
-	"CREATE INDEX ended_by_owner ON ended (owner)",
+/*
+ * In the order in which they stand in the file, and from which format on. Text for text: anything
+ * else there is not ours.
+ */
+static const struct {
+	unsigned since;
+	const char *text;
+} schema[] = {
+	{ 1, "CREATE TABLE meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL) STRICT" },
+	{ 1, "CREATE TABLE active (" ROW SEALED ") STRICT" },
+	{ 1, "CREATE TABLE ended (" ROW "owner INTEGER NOT NULL, " SEALED ") STRICT" },
+	{ 1, "CREATE TABLE credentials (" ROW SEALED ") STRICT" },
+	{ 1, "CREATE TABLE events (" ROW SEALED ") STRICT" },
+	{ 2, "CREATE TABLE audit (" ROW SEALED ") STRICT" },
+	{ 1, "CREATE INDEX ended_by_owner ON ended (owner)" },
 };
 
 #define EACH_TABLE(first, form)                                                                   \
@@ -103,6 +111,7 @@ int sqlite_errno(sqlite3 *db, int rc)
 		{ SQLITE_NOTADB, -EBADMSG },
 		{ SQLITE_SCHEMA, -EBADMSG },
 		{ SQLITE_ERROR, -EBADMSG },
+		{ SQLITE_TOOBIG, -EBADMSG }, /* a length that no row of ours has */
 		{ SQLITE_CONSTRAINT, -EEXIST },
 		{ SQLITE_PERM, -EACCES },
 	};
@@ -225,33 +234,49 @@ static int query_number(sqlite3 *db, const char *text, int64_t *ret)
 	return rc == SQLITE_ROW ? 0 : sqlite_errno(db, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc);
 }
 
+/* From the i-th on, the next that a file of this format has; NULL: there is no more. */
+static const char *next_in_schema(unsigned format, size_t *i)
+{
+	while (*i < ARRAY_SIZE(schema) && schema[*i].since > format)
+		*i += 1;
+	return *i < ARRAY_SIZE(schema) ? schema[(*i)++].text : NULL;
+}
+
 /* 0 where the tables are ours to the letter. */
-static int compare_schema(sqlite3 *db)
+static int compare_schema(sqlite3 *db, unsigned format)
 {
 	sqlite3_stmt *st = NULL;
-	const char *text;
-	size_t n = 0;
+	const char *text, *ours;
+	size_t at = 0;
 	int r, rc;
 
 	rc = sqlite3_prepare_v2(db, "SELECT sql FROM sqlite_master ORDER BY rowid", -1, &st, NULL);
 	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		text = (const char *)sqlite3_column_text(st, 0);
-		rc = text && n < ARRAY_SIZE(schema) && strcmp(text, schema[n]) == 0
-			     ? SQLITE_OK
-			     : SQLITE_CORRUPT;
-		n++;
+		ours = next_in_schema(format, &at);
+		rc = text && ours && strcmp(text, ours) == 0 ? SQLITE_OK : SQLITE_CORRUPT;
 	}
 	r = sqlite_errno(db, rc);
 	sqlite3_finalize(st);
-	return r < 0 || n == ARRAY_SIZE(schema) ? r : -EBADMSG;
+	return r < 0 || !next_in_schema(format, &at) ? r : -EBADMSG;
+}
+
+/* The last of each kind, whose table is not in format 1. */
+static bool is_for_audit(size_t statement)
+{
+	return statement >= STATEMENT_SCAN &&
+	       (statement - STATEMENT_SCAN) % N_TABLES == N_TABLES - 1;
 }
 
 static int prepare(struct sqlite_file *f)
 {
 	for (size_t i = 0; i < N_STATEMENTS; i++) {
-		int rc = sqlite3_prepare_v3(f->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-					    &f->statements[i], NULL);
+		int rc;
 
+		if (f->format == 1 && is_for_audit(i))
+			continue;
+		rc = sqlite3_prepare_v3(f->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+					&f->statements[i], NULL);
 		if (rc != SQLITE_OK)
 			return sqlite_errno(f->db, rc);
 	}
@@ -272,7 +297,10 @@ static int open_steps(const struct state_dir *dir, const char *name, struct sqli
 	/* Tables of a newer version are none of our business. */
 	if (r < 0 || *ret_version > STORE_FORMAT)
 		return r;
-	r = *ret_version == STORE_FORMAT ? compare_schema(f->db) : -EBADMSG;
+	if (*ret_version < 1)
+		return -EBADMSG;
+	f->format = (unsigned)*ret_version;
+	r = compare_schema(f->db, f->format);
 	return r < 0 ? r : prepare(f);
 }
 
@@ -283,7 +311,7 @@ int sqlite_file_open(const struct state_dir *dir, const char *name, struct sqlit
 	int64_t version = 0;
 	int r = open_steps(dir, name, &f, &version);
 
-	if (r == 0 && version == STORE_FORMAT) {
+	if (r == 0 && version <= STORE_FORMAT) {
 		*ret = f;
 		return 0;
 	}
@@ -353,32 +381,36 @@ int sqlite_file_make_new(const struct state_dir *dir)
 	return 0;
 }
 
-int sqlite_file_open_new(const struct state_dir *dir, sqlite3 **ret)
+int sqlite_file_open_new(const struct state_dir *dir, struct sqlite_file *ret)
 {
-	sqlite3 *db = NULL;
-	int r = open_db(dir, STORE_NEW_FILE, &db);
+	struct sqlite_file f = { .format = STORE_FORMAT };
+	int r = open_db(dir, STORE_NEW_FILE, &f.db);
 
 	if (r < 0)
 		return r;
-	r = exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -384;"
-		     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;");
+	r = exec(f.db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -2048;"
+		       "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;");
 	if (r < 0) {
-		sqlite3_close(db);
+		sqlite3_close(f.db);
 		return r;
 	}
-	*ret = db;
+	*ret = f;
 	return 0;
 }
 
-int sqlite_file_write_schema(sqlite3 *db)
+int sqlite_file_write_schema(struct sqlite_file *f)
 {
-	int r = exec(db,
+	const char *text;
+	size_t at = 0;
+	int r = exec(f->db,
 		     MARK("page_size", STORE_PAGE_SIZE) MARK("application_id", STORE_APPLICATION_ID)
 			     MARK("user_version", STORE_FORMAT) "BEGIN");
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(schema); i++)
-		r = exec(db, schema[i]);
-	return r < 0 ? r : exec(db, "COMMIT");
+	while (r == 0 && (text = next_in_schema(STORE_FORMAT, &at)))
+		r = exec(f->db, text);
+	if (r == 0)
+		r = exec(f->db, "COMMIT");
+	return r < 0 ? r : prepare(f);
 }
 
 /* The pragma fails by giving another mode than was asked for, too. */
@@ -413,4 +445,15 @@ int sqlite_file_rename_new(const struct state_dir *dir)
 	int r = state_dir_rename(dir, STORE_NEW_FILE, STORE_FILE);
 
 	return r < 0 ? r : state_dir_sync(dir);
+}
+
+int sqlite_file_keep_old(const struct state_dir *dir)
+{
+	int r = state_dir_remove(dir, STORE_OLD_FILE);
+
+	if (r < 0)
+		return r;
+	if (linkat(dir->fd, STORE_FILE, dir->fd, STORE_OLD_FILE, 0) < 0)
+		return -errno;
+	return state_dir_sync(dir);
 }

@@ -17,12 +17,14 @@
 #define STORE_NEW_FILE "store.db.new"
 #define STORE_NEW_LOG "store.db.new-wal"
 #define STORE_NEW_JOURNAL "store.db.new-journal"
+/* One of format 1, whose rows are in store.db now. */
+#define STORE_OLD_FILE "store.db.1"
 
 #define STORE_FORMAT 2			/* user_version: a newer one is a newer Jeton's */
 #define STORE_APPLICATION_ID 0x4a65746e /* "Jetn" */
 #define STORE_PAGE_SIZE 4096
 
-/* Those of one kind for each table, in the tables' order. */
+/* Those of one kind for each table, in the tables' order, from STATEMENT_SCAN on. */
 enum statement {
 	STATEMENT_BEGIN,
 	STATEMENT_COMMIT,
@@ -44,7 +46,8 @@ enum statement {
 
 struct sqlite_file {
 	sqlite3 *db;
-	sqlite3_stmt *statements[N_STATEMENTS];
+	unsigned format;
+	sqlite3_stmt *statements[N_STATEMENTS]; /* NULL: of a table that the format has not */
 };
 
 #define SQLITE_FILE_NONE ((struct sqlite_file){ .db = NULL })
@@ -84,9 +87,9 @@ int sqlite_file_remove_new(const struct state_dir *dir);
 
 /*
  * Opens STORE_NEW_FILE to be filled in one go, without log or journal: it counts for nothing before
- * it is renamed.
+ * it is renamed. There are no statements yet.
  */
-int sqlite_file_open_new(const struct state_dir *dir, sqlite3 **ret) MUST_USE;
+int sqlite_file_open_new(const struct state_dir *dir, struct sqlite_file *ret) MUST_USE;
 
 /* Brings STORE_NEW_FILE to the disk, such that what is read of it next comes from there. */
 int sqlite_file_sync_new(const struct state_dir *dir) MUST_USE;
@@ -94,8 +97,14 @@ int sqlite_file_sync_new(const struct state_dir *dir) MUST_USE;
 /* Makes STORE_NEW_FILE the store, in place of what was. */
 int sqlite_file_rename_new(const struct state_dir *dir) MUST_USE;
 
-/* Tables, version and mark of a store, into an empty file. */
-int sqlite_file_write_schema(sqlite3 *db) MUST_USE;
+/* Tables, version and mark of a store, into an empty file, and the statements for them. */
+int sqlite_file_write_schema(struct sqlite_file *f) MUST_USE;
+
+/*
+ * Keeps the file that is STORE_FILE now under the name STORE_OLD_FILE as well, in place of what had
+ * it.
+ */
+int sqlite_file_keep_old(const struct state_dir *dir) MUST_USE;
 
 /* Marks the file as one with a log. The last thing to do to a new one. */
 int sqlite_file_set_log(sqlite3 *db) MUST_USE;

@@ -37,6 +37,19 @@ static int not_ours(const struct state_dir *dir, const char *name, const char *w
 }
 
 /*
+ * Whether its second name is the one that a store of before is kept under: both name it between two
+ * steps of its being taken over.
+ */
+static bool is_kept_twice(const struct state_dir *dir, const struct stat *st)
+{
+	struct stat old;
+
+	return st->st_nlink == 2 &&
+	       fstatat(dir->fd, STORE_OLD_FILE, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       old.st_dev == st->st_dev && old.st_ino == st->st_ino;
+}
+
+/*
  * Whether the file may be one that the agent made: nobody else can have put it there or reach it
  * under another name.
  */
@@ -56,7 +69,7 @@ static int judge_owner(const struct state_dir *dir, const char *name, int fd, st
 			e, -EPERM,
 			"%s/%s can be written to by others (mode %04o): \"chmod 0600\" it",
 			dir->path, name, st.st_mode & 07777);
-	if (st.st_nlink > 1)
+	if (st.st_nlink > 1 && !is_kept_twice(dir, &st))
 		return store_fail(e, -EMLINK, "%s/%s has %lu names (hard links): remove the others",
 				  dir->path, name, (unsigned long)st.st_nlink);
 	return 0;

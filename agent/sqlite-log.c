@@ -121,6 +121,25 @@ void sqlite_store_start_changing(struct sqlite_store *s)
 	write_back(s, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
+int sqlite_store_empty_log(struct sqlite_store *s)
+{
+	sqlite3_file *log = log_of(s);
+	sqlite3_int64 size = 0;
+	int rc;
+
+	write_back(s, SQLITE_CHECKPOINT_TRUNCATE);
+	if (s->broken)
+		return -EIO;
+	if (!log)
+		return 0;
+	rc = log->pMethods->xFileSize(log, &size);
+	if (rc == SQLITE_OK && size > 0)
+		return s->short_of_room ? -ENOSPC : -EBUSY;
+	if (rc == SQLITE_OK)
+		rc = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+	return sqlite_store_result(s, rc);
+}
+
 /*
  * SQLite's own checkpoints, which follow a commit, keep their failures to themselves; so it makes
  * none.

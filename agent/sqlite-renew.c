@@ -15,8 +15,9 @@
 
 /* ---- the first ------------------------------------------------------------------------------- */
 
-static int insert_meta(sqlite3 *db, const struct meta_value *values)
+int sqlite_file_insert_meta(struct sqlite_file *f, const struct meta_value values[static META_LAST])
 {
+	sqlite3 *db = f->db;
 	sqlite3_stmt *st = NULL;
 	int rc;
 
@@ -34,18 +35,17 @@ static int insert_meta(sqlite3 *db, const struct meta_value *values)
 
 static int fill_new(const struct state_dir *dir, const struct meta_value *values)
 {
-	sqlite3 *db = NULL;
-	int r = sqlite_file_open_new(dir, &db);
+	struct sqlite_file f = SQLITE_FILE_NONE;
+	int r = sqlite_file_open_new(dir, &f);
 
 	if (r < 0)
 		return r;
-	r = sqlite_file_write_schema(db);
+	r = sqlite_file_write_schema(&f);
 	if (r == 0)
-		r = insert_meta(db, values);
+		r = sqlite_file_insert_meta(&f, values);
 	if (r == 0)
-		r = sqlite_file_set_log(db);
-	if (sqlite3_close(db) != SQLITE_OK && r == 0)
-		r = -EIO;
+		r = sqlite_file_set_log(f.db);
+	sqlite_file_close(&f);
 	return r;
 }
 
@@ -84,22 +84,20 @@ static int copy_pages(sqlite3 *from, sqlite3 *to)
 
 static int copy_to_new(struct sqlite_store *s)
 {
-	sqlite3 *to = NULL;
+	struct sqlite_file to = SQLITE_FILE_NONE;
 	int r = sqlite_file_make_new(s->dir);
 
 	if (r == 0)
 		r = sqlite_file_open_new(s->dir, &to);
 	if (r < 0)
 		return r;
-	r = copy_pages(s->file.db, to);
-	if (sqlite3_close(to) != SQLITE_OK && r == 0)
-		r = -EIO;
+	r = copy_pages(s->file.db, to.db);
+	sqlite_file_close(&to);
 	return r < 0 ? r : sqlite_file_sync_new(s->dir);
 }
 
-/* Reads the new file as it now is on the disk, and then leaves nothing but itself. */
-static int check_new(struct sqlite_store *s,
-		     int (*check)(void *userdata, struct store_backend *copy), void *userdata)
+int sqlite_store_check_new(struct sqlite_store *s,
+			   int (*check)(void *userdata, struct store_backend *copy), void *userdata)
 {
 	struct sqlite_store copy = { .base = { .ops = &sqlite_store_ops }, .dir = s->dir };
 	int r = sqlite_file_open(s->dir, STORE_NEW_FILE, &copy.file, NULL);
@@ -114,9 +112,9 @@ static int check_new(struct sqlite_store *s,
 }
 
 /* The old connection stays, to be read and to be copied once more, until the new one is open. */
-static int change_over(struct sqlite_store *s)
+int sqlite_store_change_over(struct sqlite_store *s)
 {
-	struct sqlite_file f;
+	struct sqlite_file f = SQLITE_FILE_NONE;
 	int r = sqlite_file_rename_new(s->dir);
 
 	if (r == 0)
@@ -127,8 +125,10 @@ static int change_over(struct sqlite_store *s)
 		r = sqlite_file_open(s->dir, STORE_FILE, &f, NULL);
 	if (r == 0)
 		r = state_dir_sync(s->dir); /* the new log's name */
-	if (r < 0)
+	if (r < 0) {
+		sqlite_file_close(&f);
 		return r;
+	}
 	sqlite_file_may_change(&s->file, false);
 	sqlite_file_close(&s->file);
 	s->file = f;
@@ -143,9 +143,9 @@ int sqlite_store_renew(struct store_backend *b,
 	int r = copy_to_new(s);
 
 	if (r == 0)
-		r = check_new(s, check, userdata);
+		r = sqlite_store_check_new(s, check, userdata);
 	if (r == 0)
-		r = change_over(s);
+		r = sqlite_store_change_over(s);
 	if (r < 0)
 		(void)sqlite_file_remove_new(s->dir);
 	return r;

@@ -44,10 +44,38 @@ void sqlite_store_note_salt(struct sqlite_store *s);
 /* Cuts off what a failed change has left in the log behind the last commit. */
 void sqlite_store_cut_log(struct sqlite_store *s);
 
+/*
+ * Writes all of the log back into the file and leaves it empty on the disk, so that it can do no
+ * harm to a file that takes the place of this one. 0 or a negative errno.
+ */
+int sqlite_store_empty_log(struct sqlite_store *s) MUST_USE;
+
 /* As in struct store_backend_ops. */
 void sqlite_store_settle(struct store_backend *b);
 
 /* ---- a new file (sqlite-renew.c) ------------------------------------------------------------- */
+
+/*
+ * Makes STORE_NEW_FILE the store that `s` goes on with, once it is whole, on the disk and has no
+ * log; the log of the old one may still be there only if it has nothing that the new one has not.
+ * Where it fails and STORE_NEW_FILE is gone, the names may be the new file's.
+ */
+int sqlite_store_change_over(struct sqlite_store *s) MUST_USE;
+
+/*
+ * Reads STORE_NEW_FILE as it now is on the disk, by `check`, and then leaves nothing but itself. 0
+ * or a negative errno.
+ */
+int sqlite_store_check_new(struct sqlite_store *s,
+			   int (*check)(void *userdata, struct store_backend *copy), void *userdata)
+	MUST_USE;
+
+/* Values into a new file, one for each enum store_meta, in order. */
+int sqlite_file_insert_meta(struct sqlite_file *f, const struct meta_value values[static META_LAST])
+	MUST_USE;
+
+/* As in struct store_backend_ops (sqlite-rewrite.c). */
+int sqlite_store_rewrite(struct store_backend *b, const struct store_rewriting *how);
 
 /* As in struct store_backend_ops. */
 int sqlite_store_renew(struct store_backend *b,

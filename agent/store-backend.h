@@ -56,12 +56,25 @@ struct store_backend {
 	const struct store_backend_ops *ops;
 };
 
+/* How all that a store holds is put into a new one in its place. */
+struct store_rewriting {
+	/* Gives every row to the copy, by insert(), and all values. */
+	int (*fill)(void *userdata, struct store_backend *copy,
+		    struct meta_value values[static META_LAST]);
+	/* Reads the copy as it is on the disk: 0 where all is there. */
+	int (*check)(void *userdata, struct store_backend *copy);
+	void *userdata;
+	bool keep_old; /* what was there stays, under another name */
+};
+
 struct store_backend_ops {
 	/*
 	 * Ends all. Before trust() nothing that was there changes, nor does anything new stay
 	 * behind.
 	 */
 	void (*close)(struct store_backend *b);
+
+	unsigned (*format)(const struct store_backend *b); /* 1 or 2 */
 
 	/* -ENOENT: there is no such value. */
 	int (*read_meta)(struct store_backend *b, enum store_meta which, struct meta_value *ret);
@@ -127,6 +140,14 @@ struct store_backend_ops {
 	 */
 	int (*renew)(struct store_backend *b,
 		     int (*check)(void *userdata, struct store_backend *copy), void *userdata);
+
+	/*
+	 * Makes a new store, in the present format, and goes on with that one: it is whole, on the
+	 * disk and checked before it takes the place of the old one, in one step. Between begin()
+	 * and the end of a change it must not be called. On failure all is as it was; but where
+	 * is_broken() says so, the disk may have either, and renew() puts what was there back.
+	 */
+	int (*rewrite)(struct store_backend *b, const struct store_rewriting *how);
 
 	/*
 	 * Work that can wait until those who wait for a commit have been answered. May break it,

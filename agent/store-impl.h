@@ -75,7 +75,7 @@ struct store {
 	bool credentials_are_locked;
 	struct store_queue queue;
 	pthread_t thread;
-	bool has_queue, is_running;
+	bool has_queue, is_running, is_migrated;
 
 	/* The loop's. */
 	uint64_t highest_row; /* at the start */
@@ -115,8 +115,21 @@ int tally_check(const struct tally *t, const struct seal_root *root);
  */
 int tally_check_owners(const struct seal *seal, const struct tally *t, struct store_backend *b);
 
+/*
+ * Whether a backend has just the rows that the root says, all open under these keys, and its own
+ * root is that one. credentials_of (NULL: none): the store whose key for credentials' rows may have
+ * been taken away, and then these are held against the root only. 0, -EBADMSG or another errno.
+ */
+int tally_check_all(const struct seal *seal, const struct seal_root *root, struct store_backend *b,
+		    struct store *credentials_of);
+
 /* Reads the root of a backend. 0, -EBADMSG or another errno. */
 int store_read_root(const struct seal *seal, struct store_backend *b, struct seal_root *ret);
+
+/* Sentences for a store that can't be opened; they give the errno that goes with them. */
+int store_say_damaged(const struct store *s, const char *what, struct store_error *e);
+int store_say_wrong_key(const struct store *s, struct store_error *e);
+int store_say_unreadable(const struct store *s, int r, struct store_error *e);
 
 /* Starts the thread (struct store *). */
 void *store_thread(void *userdata);

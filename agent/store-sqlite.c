@@ -65,6 +65,8 @@ static int each_row(struct sqlite_store *s, enum statement which, enum store_tab
 	struct stored_row row;
 	int r = 0, rc = SQLITE_DONE;
 
+	if (!st)
+		return 0;
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		r = take_row(st, table, &row);
 		if (r == 0)
@@ -74,6 +76,11 @@ static int each_row(struct sqlite_store *s, enum statement which, enum store_tab
 		r = sqlite_store_result(s, rc);
 	sqlite3_reset(st);
 	return r;
+}
+
+static unsigned format(const struct store_backend *b)
+{
+	return ((const struct sqlite_store *)b)->file.format;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -279,6 +286,7 @@ static void close_store(struct store_backend *b)
 
 const struct store_backend_ops sqlite_store_ops = {
 	.close = close_store,
+	.format = format,
 	.read_meta = read_meta,
 	.read_table = read_table,
 	.read_owners = read_owners,
@@ -296,6 +304,7 @@ const struct store_backend_ops sqlite_store_ops = {
 	.rollback = rollback,
 	.is_broken = is_broken,
 	.renew = sqlite_store_renew,
+	.rewrite = sqlite_store_rewrite,
 	.settle = sqlite_store_settle,
 };
 

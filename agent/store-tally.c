@@ -53,6 +53,59 @@ int tally_check_owners(const struct seal *seal, const struct tally *t, struct st
 	return seal_set_equal(&seen.set, &t->owners) ? 0 : -EBADMSG;
 }
 
+struct rows_seen {
+	const struct seal *seal;
+	struct store *credentials_of;
+	struct tally tally;
+};
+
+static int open_credential(struct rows_seen *seen, const struct stored_row *row,
+			   const struct seal_place *place)
+{
+	struct store *s = seen->credentials_of;
+	int r = 0;
+
+	pthread_mutex_lock(&s->credentials_mutex);
+	if (!s->credentials_are_locked)
+		r = seal_open_row(seen->seal, place, row->sealed, row->n, NULL);
+	pthread_mutex_unlock(&s->credentials_mutex);
+	return r;
+}
+
+static int on_row(void *userdata, const struct stored_row *row)
+{
+	struct seal_place place = place_of(row);
+	struct rows_seen *seen = userdata;
+	int r;
+
+	if (row->n < SEAL_OVERHEAD)
+		return -EBADMSG;
+	if (row->table == STORE_CREDENTIALS && seen->credentials_of)
+		r = open_credential(seen, row, &place);
+	else
+		r = seal_open_row(seen->seal, &place, row->sealed, row->n, NULL);
+	if (r == 0)
+		tally_add(seen->seal, &seen->tally, row);
+	return r;
+}
+
+int tally_check_all(const struct seal *seal, const struct seal_root *root, struct store_backend *b,
+		    struct store *credentials_of)
+{
+	struct rows_seen seen = { .seal = seal, .credentials_of = credentials_of };
+	struct seal_root own;
+	int r = store_read_root(seal, b, &own);
+
+	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_AUDIT; table++)
+		r = b->ops->read_table(b, table, on_row, &seen);
+	if (r < 0)
+		return r;
+	if (own.commits != root->commits)
+		return -EBADMSG;
+	r = tally_check(&seen.tally, root);
+	return r < 0 ? r : tally_check_owners(seal, &seen.tally, b);
+}
+
 int store_read_root(const struct seal *seal, struct store_backend *b, struct seal_root *ret)
 {
 	struct meta_value v;

@@ -20,39 +20,12 @@ enum {
 
 /* ---- a new copy, where a sync has failed ----------------------------------------------------- */
 
-static int check_row(void *userdata, const struct stored_row *row)
-{
-	struct seal_place place = place_of(row);
-	struct store *s = ((void **)userdata)[0];
-	struct tally *t = ((void **)userdata)[1];
-	int r = 0;
-
-	/* Credentials without their key are held against the root only. */
-	pthread_mutex_lock(&s->credentials_mutex);
-	if (row->table != STORE_CREDENTIALS || !s->credentials_are_locked)
-		r = seal_open_row(s->seal, &place, row->sealed, row->n, NULL);
-	pthread_mutex_unlock(&s->credentials_mutex);
-	if (r == 0)
-		tally_add(s->seal, t, row);
-	return r;
-}
-
 /* Every row of the last commit, and nothing else, must be in the copy. */
 static int check_copy(void *userdata, struct store_backend *copy)
 {
 	struct store *s = userdata;
-	struct seal_root root;
-	struct tally t = { 0 };
-	int r = store_read_root(s->seal, copy, &root);
 
-	for (enum store_table table = STORE_ACTIVE; r == 0 && table <= STORE_AUDIT; table++)
-		r = copy->ops->read_table(copy, table, check_row, (void *[]){ s, &t });
-	if (r < 0)
-		return r;
-	if (root.commits != s->root.commits)
-		return -EBADMSG;
-	r = tally_check(&t, &s->root);
-	return r < 0 ? r : tally_check_owners(s->seal, &t, copy);
+	return tally_check_all(s->seal, &s->root, copy, s);
 }
 
 static uint64_t monotonic_us(void)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "agent/store-load.h"
+#include "agent/store-migrate.h"
 #include "agent/store-sqlite.h"
 
 enum {
@@ -35,7 +36,7 @@ _Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root")
 
 /* ---- what is said ---------------------------------------------------------------------------- */
 
-static int damaged(const struct store *s, const char *what, struct store_error *e)
+int store_say_damaged(const struct store *s, const char *what, struct store_error *e)
 {
 	return store_fail(e, -EBADMSG,
 			  "the store in %s is damaged or was altered (%s): put back a backup, or "
@@ -43,7 +44,7 @@ static int damaged(const struct store *s, const char *what, struct store_error *
 			  s->dir.path, what);
 }
 
-static int wrong_key(const struct store *s, struct store_error *e)
+int store_say_wrong_key(const struct store *s, struct store_error *e)
 {
 	return store_fail(e, -EKEYREJECTED,
 			  "%s/store.db is sealed with another master key: put that key back (the "
@@ -52,7 +53,7 @@ static int wrong_key(const struct store *s, struct store_error *e)
 			  s->dir.path);
 }
 
-static int unreadable(const struct store *s, int r, struct store_error *e)
+int store_say_unreadable(const struct store *s, int r, struct store_error *e)
 {
 	return store_fail(e, r, "can't read the store in %s: %s", s->dir.path, strerror(-r));
 }
@@ -109,8 +110,8 @@ static int read_meta(struct store *s, enum store_meta which, size_t n, struct me
 	int r = s->backend->ops->read_meta(s->backend, which, ret);
 
 	if (r == -EBADMSG || r == -ENOENT || (r == 0 && ret->n != n))
-		return damaged(s, "its first values are missing", e);
-	return r < 0 ? unreadable(s, r, e) : 0;
+		return store_say_damaged(s, "its first values are missing", e);
+	return r < 0 ? store_say_unreadable(s, r, e) : 0;
 }
 
 /*
@@ -136,14 +137,14 @@ static int take_keys(struct store *s, const uint8_t *master_key, struct store_er
 	r = seal_open_store_key(sealed.bytes, sealed.n, master_key, id.bytes, s->seal->row_key,
 				s->keys->store_key);
 	if (is_key != (r == 0))
-		return damaged(s, "its first values do not fit each other", e);
+		return store_say_damaged(s, "its first values do not fit each other", e);
 	if (!is_key)
-		return wrong_key(s, e);
+		return store_say_wrong_key(s, e);
 	seal_init(s->seal, s->keys->store_key, id.bytes);
 	r = store_read_root(s->seal, s->backend, &s->root);
 	if (r == -EBADMSG)
-		return damaged(s, "its first values do not fit each other", e);
-	return r < 0 ? unreadable(s, r, e) : 0;
+		return store_say_damaged(s, "its first values do not fit each other", e);
+	return r < 0 ? store_say_unreadable(s, r, e) : 0;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -152,9 +153,16 @@ static int open_backend(struct store *s, const uint8_t *master_key, struct store
 {
 	int r = store_sqlite_open(&s->dir, &s->backend, e);
 
-	if (r != -ENOENT)
+	if (r == -ENOENT) {
+		r = make_store(s, master_key, e);
+		return r < 0 ? r : store_sqlite_open(&s->dir, &s->backend, e);
+	}
+	if (r < 0 || s->backend->ops->format(s->backend) == SEAL_FORMAT)
 		return r;
-	r = make_store(s, master_key, e);
+	r = store_migrate(s, master_key, e);
+	s->backend->ops->close(s->backend);
+	s->backend = NULL;
+	s->is_migrated = r == 0;
 	return r < 0 ? r : store_sqlite_open(&s->dir, &s->backend, e);
 }
 
@@ -243,7 +251,7 @@ int store_read_all(struct store *s, enum store_table table,
 	if (r == 0 || l.forwarded < 0)
 		return r;
 	snprintf(what, sizeof(what), "a row of the %s does not open", table_name(table));
-	return r == -EBADMSG ? damaged(s, what, ret_error) : unreadable(s, r, ret_error);
+	return r == -EBADMSG ? store_say_damaged(s, what, ret_error) : store_say_unreadable(s, r, ret_error);
 }
 
 uint64_t store_n_rows(const struct store *s, enum store_table table)
@@ -276,11 +284,11 @@ static int check_rows(struct store *s, struct store_error *e)
 	int r = tally_check(&s->tally, &s->root);
 
 	if (r < 0)
-		return damaged(s, "rows are missing, or were put back or exchanged", e);
+		return store_say_damaged(s, "rows are missing, or were put back or exchanged", e);
 	r = tally_check_owners(s->seal, &s->tally, s->backend);
 	if (r == -EBADMSG)
-		return damaged(s, "ended tokens are not listed as they should be", e);
-	return r < 0 ? unreadable(s, r, e) : 0;
+		return store_say_damaged(s, "ended tokens are not listed as they should be", e);
+	return r < 0 ? store_say_unreadable(s, r, e) : 0;
 }
 
 int store_start(struct store *s, struct store_error *ret_error)
@@ -293,7 +301,7 @@ int store_start(struct store *s, struct store_error *ret_error)
 		return r;
 	r = s->backend->ops->trust(s->backend);
 	if (r == -EBADMSG)
-		return damaged(s, "its pages are not in order", ret_error);
+		return store_say_damaged(s, "its pages are not in order", ret_error);
 	if (r == 0)
 		r = queue_init(&s->queue);
 	if (r < 0)
@@ -305,6 +313,11 @@ int store_start(struct store *s, struct store_error *ret_error)
 	r = start_thread(s);
 	return r < 0 ? store_fail(ret_error, r, "can't start the store's thread: %s", strerror(-r))
 		     : 0;
+}
+
+bool store_is_migrated(const struct store *s)
+{
+	return s->is_migrated;
 }
 
 uint64_t store_highest_row(const struct store *s)

@@ -96,6 +96,11 @@ int store_start(struct store *s, struct store_error *ret_error) MUST_USE;
  */
 uint64_t store_highest_row(const struct store *s);
 
+/*
+ * Whether store_open() found a store of format 1 and took it over; that one is store.db.1 now.
+ */
+bool store_is_migrated(const struct store *s);
+
 /* Readable when store_dispatch() has something to do. For sd_event_add_io(). */
 int store_fd(const struct store *s);
 

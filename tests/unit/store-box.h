@@ -16,7 +16,7 @@
 #include "protocol/base/fd.h"
 #include "tests/unit/unit.h"
 
-enum { BOX_ROWS = 4096, BOX_TABLES = SEAL_TABLES + 1 };
+enum { BOX_ROWS = 4096, BOX_TABLES = SEAL_TABLES + 1, BOX_RECORD_MIN = 44 };
 
 /* What is expected, or was found: the version of each row, 0 for none. */
 struct rows {
@@ -47,7 +47,12 @@ static inline size_t record_len(uint64_t row, uint32_t version)
 {
 	uint64_t state = row << 32 | version;
 
-	return 1 + unit_random(&state) % 300;
+	return BOX_RECORD_MIN + unit_random(&state) % 300;
+}
+
+static inline uid_t box_owner(uint64_t row)
+{
+	return 1000 + (uid_t)(row % 3);
 }
 
 static inline void record_fill(enum store_table table, uint64_t row, uint32_t version, uint8_t *dst)
@@ -56,6 +61,9 @@ static inline void record_fill(enum store_table table, uint64_t row, uint32_t ve
 
 	for (size_t i = 0; i < record_len(row, version); i++)
 		dst[i] = (uint8_t)(first + i * 7);
+	/* Whose it is stands where a token's record has it: the tables of ended rows go by that. */
+	for (unsigned i = 0; i < 4; i++)
+		dst[40 + i] = (uint8_t)(box_owner(row) >> 8 * i);
 }
 
 static inline bool record_is(enum store_table table, uint64_t row, uint32_t version,
@@ -115,7 +123,7 @@ static inline bool box_has(const struct box *b, const char *name)
 
 static const char *const box_files[] = { "store.db",	 "store.db-wal",  "store.db-journal",
 					 "store.db-shm", "store.db.new",  "store.db.new-wal",
-					 "master.key",	 "master.key.new" };
+					 "master.key",	 "master.key.new", "store.db.1" };
 
 static inline void box_done(struct box *b)
 {
@@ -298,11 +306,6 @@ static inline void box_must_hold(struct box *b)
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
-
-static inline uid_t box_owner(uint64_t row)
-{
-	return 1000 + (uid_t)(row % 3);
-}
 
 static inline struct store_change *box_change(struct box *b)
 {

@@ -28,6 +28,7 @@ enum disk_op_kind {
 	DISK_SYNC,
 	DISK_CREATE,
 	DISK_RENAME,
+	DISK_LINK,
 	DISK_REMOVE,
 	DISK_SYNC_DIR
 };
@@ -106,7 +107,7 @@ static void disk_removed(const char *name)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/%s", disk.dir, name);
-	if (stat(path, &st) < 0)
+	if (stat(path, &st) < 0 || st.st_nlink > 1)
 		return;
 	for (size_t i = 0; i < disk.n_files; i++)
 		if (disk.files[i].ino == st.st_ino)
@@ -274,6 +275,22 @@ int renameat(int old_dir, const char *old, int new_dir, const char *new)
 	return r;
 }
 
+int linkat(int old_dir, const char *old, int new_dir, const char *new, int flags)
+{
+	int r;
+
+	pthread_mutex_lock(&disk.mutex);
+	r = (int)syscall(SYS_linkat, old_dir, old, new_dir, new, flags);
+	if (r == 0 && disk.on) {
+		struct disk_op *op = disk_note(DISK_LINK, 0);
+
+		disk_name(op->name, old);
+		disk_name(op->to, new);
+	}
+	pthread_mutex_unlock(&disk.mutex);
+	return r;
+}
+
 static int disk_remove(long number, long a, long b, long c, const char *path)
 {
 	char name[32];
@@ -423,6 +440,8 @@ static void disk_apply_name(struct disk_names *names, const struct disk_op *op)
 		*disk_entry(names, op->name) = op->file;
 	} else if (op->kind == DISK_REMOVE) {
 		*disk_entry(names, op->name) = DISK_FILES;
+	} else if (op->kind == DISK_LINK) {
+		*disk_entry(names, op->to) = *disk_entry(names, op->name);
 	} else if (op->kind == DISK_RENAME) {
 		*disk_entry(names, op->to) = *disk_entry(names, op->name);
 		*disk_entry(names, op->name) = DISK_FILES;

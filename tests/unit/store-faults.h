@@ -11,11 +11,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum fault_call { FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCATE, FAULT_RENAME, FAULT_UNLINK, FAULT_ANY };
+enum fault_call {
+	FAULT_WRITE,
+	FAULT_SYNC,
+	FAULT_TRUNCATE,
+	FAULT_RENAME, /* and a second name */
+	FAULT_UNLINK,
+	FAULT_ANY
+};
 
 /* Set while no other thread is at work. */
 static struct {
@@ -145,6 +153,12 @@ int renameat(int old_dir, const char *old, int new_dir, const char *new)
 int renameat2(int old_dir, const char *old, int new_dir, const char *new, unsigned flags)
 {
 	return (int)fault_apply(FAULT_RENAME, new, SYS_renameat2, old_dir, (long)old, new_dir,
+				(long)new, flags);
+}
+
+int linkat(int old_dir, const char *old, int new_dir, const char *new, int flags)
+{
+	return (int)fault_apply(FAULT_RENAME, new, SYS_linkat, old_dir, (long)old, new_dir,
 				(long)new, flags);
 }
 

@@ -3,6 +3,7 @@
  * that was acknowledged.
  */
 #include "tests/unit/store-disk.h"
+#include "tests/unit/store-format-1.h"
 
 enum { MAX_STEPS = 64 };
 
@@ -173,6 +174,21 @@ START_TEST(a_power_cut_around_a_checkpoint)
 }
 END_TEST
 
+START_TEST(a_power_cut_while_a_store_of_before_is_taken_over)
+{
+	struct box b;
+
+	box_init_old(&b, _i);
+	begin(&b);
+	box_must_open(&b);
+	for (unsigned i = 0; i < 3; i++)
+		do_small_step(&b, i);
+	box_close(&b);
+	try_cuts(&b, 150);
+	box_done(&b);
+}
+END_TEST
+
 START_TEST(a_power_cut_after_a_sync_has_failed)
 {
 	struct box b;
@@ -212,6 +228,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_power_cut_after_a_stop_or_a_kill, 0, 2);
 	tcase_add_test(tcase, a_power_cut_around_a_checkpoint);
 	tcase_add_test(tcase, a_power_cut_after_a_sync_has_failed);
+	tcase_add_loop_test(tcase, a_power_cut_while_a_store_of_before_is_taken_over, 0, 2);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
