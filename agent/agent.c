@@ -22,6 +22,7 @@
 #include "agent/last-use.h"
 #include "agent/listener.h"
 #include "agent/loadcred.h"
+#include "agent/lock.h"
 #include "agent/masterkey.h"
 #include "agent/memory-dir.h"
 #include "agent/restore.h"
@@ -303,8 +304,12 @@ static int start_store(struct agent *a)
 	if (r == 0)
 		r = open_store(a, &error);
 	if (r == 0)
+		r = lock_load(a, &error);
+	if (r == 0)
 		r = load_store(a, &error);
-	if (r < 0)
+	if (r == 0)
+		lock_loaded(a);
+	else
 		log_error("%s", error.text[0] ? error.text : strerror(-r));
 	if (r == -EBADMSG && a->memory_dir)
 		log_error("Storage=volatile: " MEMORY_DIR_REMEDY);
@@ -407,6 +412,8 @@ int agent_start(struct agent *a)
 	if (r >= 0)
 		r = audit_start(a);
 	if (r >= 0)
+		r = lock_start(a);
+	if (r >= 0)
 		r = upkeep_init(a);
 	if (r >= 0)
 		r = watch_init(a);
@@ -428,7 +435,8 @@ int agent_run(struct agent *a)
 
 	log_notice("version " JETON_VERSION " serves %zu tokens at %s", vault_n_active(a->vault),
 		   a->paths.socket);
-	(void)sd_notifyf(0, "READY=1\nSTATUS=%zu tokens", vault_n_active(a->vault));
+	(void)sd_notifyf(0, "READY=1\nSTATUS=%s%zu tokens", a->locked ? "Locked, " : "",
+			 vault_n_active(a->vault));
 	r = sd_event_loop(a->event);
 	if (r < 0)
 		log_error("the event loop failed: %s", strerror(-r));
@@ -461,6 +469,7 @@ void agent_done(struct agent *a)
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
 	store_close(a->store);
+	lock_done(a);
 	memory_dir_close(a->memory_dir);
 	last_use_done(a);
 	holders_done(a);

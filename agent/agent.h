@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "agent/event.h"
+#include "agent/lockbox.h"
 #include "agent/log.h"
 #include "agent/names.h"
 #include "agent/paths.h"
@@ -28,6 +29,7 @@ struct candidate;
 struct loadcred;
 struct credentials;
 struct audit;
+struct lock;
 struct carried;
 struct memory_dir;
 struct backup;
@@ -59,7 +61,13 @@ struct scratch {
 	uint8_t hash[TOKEN_HASH_LEN];
 	char value[128]; /* a token's value, while it is made */
 	uint8_t random[32];
-	uint8_t credentials_key[32]; /* of held values, for as long as the agent runs */
+	uint8_t credentials_key[32]; /* of held values, for as long as the agent runs unlocked */
+	struct lock_room {	     /* of lock.c, and of its thread while that runs */
+		char passphrase[PASSPHRASE_MAX];
+		size_t passphrase_n;
+		struct lockbox_room box;
+		uint8_t keys[64];
+	} lock;
 };
 
 /* A user as a client: what it takes up. */
@@ -96,6 +104,7 @@ struct agent {
 	uint64_t access_generation; /* grows when policies or accounts change: kept decisions of before are void */
 	bool refusing; /* started with wrong policies */
 	bool locked;   /* by a passphrase: see lock.h */
+	struct lock *lock;
 	struct policy_error policy_error;
 	uint64_t policies_loaded_us;
 

@@ -353,6 +353,12 @@ void connection_stream_ready(struct connection *c)
 	run(c);
 }
 
+bool connection_holds_bytes(const struct connection *c)
+{
+	return (c->rest && (c->rest_has_value || c->rest_has_fd)) ||
+	       (c->in.buf && frame_pending(&c->in) > 0);
+}
+
 /* ---- birth and end --------------------------------------------------------------------------- */
 
 struct client *client_get(struct agent *a, uid_t uid)

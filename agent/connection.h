@@ -55,6 +55,7 @@ struct connection {
 	bool end_when_sent;
 	bool is_again;
 	bool is_waiting; /* for a large buffer */
+	bool is_leftover; /* see leftovers.h */
 	bool wants_out;	 /* the socket is full: EPOLLOUT is awaited */
 	bool in_large;	 /* the frame's buffer is of the large pool */
 	bool rest_large;
@@ -97,6 +98,12 @@ void connection_again(struct connection *c);
 
 /* A stream that returned -EAGAIN can go on. */
 void connection_stream_ready(struct connection *c);
+
+/*
+ * Whether bytes that may be part of a value are held for it: messages, or a half of one, that came
+ * and were not answered yet; replies with a value that the client has not taken.
+ */
+bool connection_holds_bytes(const struct connection *c);
 
 /* Goes on with whatever is next: for those who were put off. */
 void connection_turn(struct connection *c);

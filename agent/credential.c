@@ -45,7 +45,8 @@ struct credentials {
 	size_t n_held;
 	uint64_t highest_row;
 	struct entry *dirty_oldest, *dirty_newest;
-	const uint8_t *key; /* locked */
+	uint8_t *key; /* locked */
+	bool is_keyless; /* it was taken */
 };
 
 DEFINE_CLEANUP(struct credential_change *, credential_rollback)
@@ -202,6 +203,7 @@ static uint8_t *seal(const struct credentials *all, struct span name, struct spa
 {
 	uint8_t *sealed = malloc(value.n + OVERHEAD);
 
+	assert(!all->is_keyless);
 	if (!sealed)
 		return NULL;
 	randombytes_buf(sealed, NONCE_LEN);
@@ -215,7 +217,10 @@ static uint8_t *seal(const struct credentials *all, struct span name, struct spa
 static void unseal(const struct credentials *all, struct span name, const uint8_t *sealed, size_t n,
 		   char *dst)
 {
-	int r = crypto_aead_xchacha20poly1305_ietf_decrypt(
+	int r;
+
+	assert(!all->is_keyless);
+	r = crypto_aead_xchacha20poly1305_ietf_decrypt(
 		(uint8_t *)dst, NULL, NULL, sealed + NONCE_LEN, n + OVERHEAD - NONCE_LEN,
 		(const uint8_t *)name.p, name.n, sealed, all->key);
 
@@ -229,6 +234,21 @@ void credential_open(const struct credentials *all, const struct credential *c, 
 
 	assert(e->sealed);
 	unseal(all, span_of(c->name), e->sealed, c->n, dst);
+}
+
+void credentials_take_key(struct credentials *all, uint8_t *dst)
+{
+	assert(!all->is_keyless);
+	memcpy(dst, all->key, CREDENTIAL_KEY_LEN);
+	secret_wipe(all->key, CREDENTIAL_KEY_LEN);
+	all->is_keyless = true;
+}
+
+void credentials_give_key(struct credentials *all, const uint8_t *key)
+{
+	assert(all->is_keyless);
+	memcpy(all->key, key, CREDENTIAL_KEY_LEN);
+	all->is_keyless = false;
 }
 
 /* ---- last fetches ---------------------------------------------------------------------------- */

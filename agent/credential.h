@@ -114,6 +114,15 @@ void credential_commit(struct credential_change *c);
 /* Drops it. NULL is fine. */
 void credential_rollback(struct credential_change *c);
 
+/* ---- locking --------------------------------------------------------------------------------- */
+
+/*
+ * Moves the key to dst (CREDENTIAL_KEY_LEN bytes of locked memory). Until it is given back no value
+ * can be opened or put. No change is under way, but of those that are ready to be committed.
+ */
+void credentials_take_key(struct credentials *all, uint8_t *dst);
+void credentials_give_key(struct credentials *all, const uint8_t *key);
+
 /* ---- loading: at start, before anything else ------------------------------------------------- */
 
 /* A record from the store. 0, -ENOMEM, or -EBADMSG: it is none, or of a name that has one. */

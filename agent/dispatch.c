@@ -50,8 +50,8 @@ static const struct method agent_methods[] = {
 	{ "Fetch", method_fetch, ANYONE, REPLY_IS_POINT },
 	{ "Watch", method_watch, ANYONE, NEEDS_MORE },
 	{ "Explain", method_explain, ANYONE, EVEN_WHEN_REFUSING },
-	{ "Lock", NULL, ADMINISTRATORS, 0 },
-	{ "Unlock", NULL, ADMINISTRATORS, 0 },
+	{ "Lock", method_lock, ADMINISTRATORS, 0 },
+	{ "Unlock", method_unlock, ADMINISTRATORS, EVEN_WHEN_LOCKED },
 	{ "Rekey", NULL, ADMINISTRATORS, 0 },
 	{ "Backup", method_backup, ADMINISTRATORS, REPLY_IS_POINT },
 	{ "ReadAudit", method_read_audit, ADMINISTRATORS, NEEDS_MORE },
@@ -102,6 +102,13 @@ static enum dispatched refuse_unmapped(struct request *req)
 	return reply_permission_denied(req);
 }
 
+/* An agent that is locked as well must be unlocked first, or the policies can't be reloaded. */
+static bool is_refused_for_policies(const struct agent *a, const struct method *method)
+{
+	return a->refusing && !(method->flags & EVEN_WHEN_REFUSING) &&
+	       !(a->locked && method->call == method_unlock);
+}
+
 static enum dispatched call_method(struct request *req)
 {
 	struct agent *a = req->agent;
@@ -120,7 +127,7 @@ static enum dispatched call_method(struct request *req)
 				   interface.n ? interface : req->call.method);
 	if (a->locked && !(method->flags & EVEN_WHEN_LOCKED))
 		return reply_agent_locked(req);
-	if (a->refusing && !(method->flags & EVEN_WHEN_REFUSING))
+	if (is_refused_for_policies(a, method))
 		return reply_policy_invalid(req, &a->policy_error);
 	if (!a->policy && (method->who != ANYONE || !(method->flags & EVEN_WHEN_REFUSING)))
 		return change_wait_names(req);

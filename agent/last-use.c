@@ -207,15 +207,22 @@ static void no_more(struct agent *a, int r)
 	(void)r;
 }
 
-void last_use_keep_all(struct agent *a)
+void last_use_keep_fetches(struct agent *a)
 {
 	struct credential_change *fetches;
+
+	while (credentials_prepare_fetched(a->credentials, SLICE, &fetches) == 0 && fetches &&
+	       change_submit_own_credentials(a, fetches, no_more) == 0)
+		;
+}
+
+void last_use_keep_all(struct agent *a)
+{
 	struct vault_change *uses;
 	size_t n;
 
-	while (!a->locked && credentials_prepare_fetched(a->credentials, SLICE, &fetches) == 0 &&
-	       fetches && change_submit_own_credentials(a, fetches, no_more) == 0)
-		;
+	if (!a->locked)
+		last_use_keep_fetches(a);
 	do {
 		n = 0;
 		uses = vault_change_new(a->vault);

@@ -30,5 +30,8 @@ void last_use_fetched(struct agent *a, struct span name, uint64_t now_us, struct
 /* Brings to the store what it does not have yet, in slices: now, or after what is on its way. */
 void last_use_keep(struct agent *a);
 
+/* Last fetches at once; before the agent is locked. */
+void last_use_keep_fetches(struct agent *a);
+
 /* All of it at once; for the end of the agent. */
 void last_use_keep_all(struct agent *a);

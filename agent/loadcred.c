@@ -152,6 +152,28 @@ static void answer(struct loadcred *l)
 		loadcred_free(l);
 }
 
+bool loadcred_holds_values(const struct agent *a)
+{
+	for (const struct loadcred *l = a->loadcreds; l; l = l->next)
+		if (l->value)
+			return true;
+	return false;
+}
+
+/* What was sent of it is followed by too much, so that nobody takes it for the whole. */
+void loadcred_drop_values(struct agent *a)
+{
+	for (struct loadcred *l = a->loadcreds; l; l = l->next) {
+		if (!l->value)
+			continue;
+		log_warning("LoadCredential=%s of %s is broken off: the agent is locked",
+			    l->credential, l->unit.name);
+		drop_value(l);
+		l->n = REFUSAL_BYTES;
+		l->at = 0;
+	}
+}
+
 /* Whom the audit names: the manager's process, for the unit. */
 static struct audit_actor actor_of(const struct loadcred *l)
 {

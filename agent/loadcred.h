@@ -21,5 +21,9 @@ bool loadcred_parse(const char *address, size_t n, struct span *ret_unit,
 /* Takes over the descriptor of a client, and answers it. */
 void loadcred_take(struct agent *a, int fd);
 
+/* Whether values are on their way; and an end to that: their units fail, as if refused. */
+bool loadcred_holds_values(const struct agent *a);
+void loadcred_drop_values(struct agent *a);
+
 /* Closes those that are still being answered. */
 void loadcred_done(struct agent *a);

@@ -75,6 +75,16 @@ void pool_put(struct pool *p, char *buf)
 	p->n_used--;
 }
 
+void pool_wipe_free(struct pool *p)
+{
+	void *next;
+
+	for (char *buf = p->free; buf; buf = next) {
+		memcpy(&next, buf, sizeof(next));
+		secret_wipe(buf + sizeof(next), p->buf_size - sizeof(next));
+	}
+}
+
 void pool_done(struct pool *p)
 {
 	region_done(&p->region);

@@ -33,5 +33,8 @@ char *pool_get(struct pool *p) MUST_USE;
 /* The caller has wiped it. NULL is fine. */
 void pool_put(struct pool *p, char *buf);
 
+/* Wipes what the last users of free buffers may have left in them. */
+void pool_wipe_free(struct pool *p);
+
 /* Wipes and gives back all of it, what is still handed out included. */
 void pool_done(struct pool *p);

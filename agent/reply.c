@@ -327,6 +327,20 @@ enum dispatched reply_agent_locked(struct request *req)
 	return reply_error(req, OURS "AgentLocked", NULL, SPAN_NONE);
 }
 
+enum dispatched reply_not_locked(struct request *req)
+{
+	return reply_error(req, OURS "NotLocked", NULL, SPAN_NONE);
+}
+
+enum dispatched reply_wrong_passphrase(struct request *req, unsigned retry_after_s)
+{
+	struct json_writer *w = reply_error_begin(req, OURS "WrongPassphrase");
+
+	json_key(w, "retryAfterSec");
+	json_put_int(w, retry_after_s);
+	return reply_end(req);
+}
+
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
 {
 	struct json_writer *w = reply_error_begin(req, OURS "PolicyInvalid");

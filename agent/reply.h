@@ -63,5 +63,7 @@ enum dispatched reply_token_revoked(struct request *req, uint64_t id);
 enum dispatched reply_wrong_bearer(struct request *req, uint64_t id); /* counted as a refusal */
 enum dispatched reply_binding_unavailable(struct request *req, enum token_binding binding);
 enum dispatched reply_agent_locked(struct request *req);
+enum dispatched reply_not_locked(struct request *req);
+enum dispatched reply_wrong_passphrase(struct request *req, unsigned retry_after_s);
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error);
 void reply_store_failed(struct request *req, void *unused);

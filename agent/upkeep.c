@@ -7,6 +7,7 @@
 #include "agent/change.h"
 #include "agent/holder.h"
 #include "agent/last-use.h"
+#include "agent/lock.h"
 #include "agent/rules-in-force.h"
 #include "agent/trim.h"
 #include "agent/watch.h"
@@ -136,6 +137,7 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 	holders_tidy(a);
 	if (a->reload_untold)
 		watch_reloaded(a);
+	lock_tell(a);
 	trim_when_idle(a);
 	(void)sd_event_source_set_time(source, agent_monotonic(a) + KEEP_EVERY_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
