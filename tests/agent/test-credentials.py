@@ -2,7 +2,6 @@
 """Put, Forget and ListCredentials, and Fetch of what was put: in the form it was put in, with revisions
 that never start again, and nothing of a value left behind."""
 
-import base64
 import contextlib
 import os
 import random
@@ -12,6 +11,7 @@ from credentials import CAROL, POLICY, SECOND, VALUE_MAX, KIB, b64, content, cre
     nothing_but, start
 from jeton import (ALICE, BOB, IS_ROOT, SECRET, Agent, Error, main, now_us, root, serial, test,
                    wait_until)
+from memory import found_in_memory
 
 
 # ---- Put and Fetch -------------------------------------------------------------------------------
@@ -359,34 +359,6 @@ def a_put_that_can_not_be_kept_changes_nothing():
 
 # ---- what is left behind -------------------------------------------------------------------------
 
-def memory_of(pid):
-    """Every byte of a process that root can read."""
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-        for line in maps:
-            span, mode = line.split()[:2]
-            if "r" not in mode or "[v" in line:
-                continue
-            start, end = (int(x, 16) for x in span.split("-"))
-            if end - start > 1 << 30:  # of a sanitizer
-                continue
-            with contextlib.suppress(OSError, OverflowError):
-                mem.seek(start)
-                yield mem.read(end - start)
-
-
-def forms(value):
-    """As it is, and as it would be in JSON, hex or base64 at any of three places."""
-    yield value
-    yield value.hex().encode()
-    for skip in range(3):
-        yield base64.b64encode(value[skip:])[:-4]
-
-
-def is_in_memory(agent, values):
-    needles = [n for v in values for n in forms(v)]
-    return [n for block in memory_of(agent.pid) for n in needles if n in block]
-
-
 @test(needs=[root], timeout=120)
 def a_value_is_in_no_memory_that_root_can_read_nor_on_the_disk():
     agent, admin = start()
@@ -401,13 +373,13 @@ def a_value_is_in_no_memory_that_root_can_read_nor_on_the_disk():
         os.close(fetch_fd(c, "api-key")[1])
         serial(c, [("Fetch", {"credential": "api-key"})] * 200)
     minted = [c.call("Fetch", credential="fresh")["text"].encode() for _ in range(3)]
-    assert not is_in_memory(agent, values + [m[18:61] for m in minted])
+    assert not found_in_memory(agent.pid, values + [m[18:61] for m in minted])
     # The name is there: the search finds what there is.
-    assert is_in_memory(agent, [b"api-key"])
+    assert found_in_memory(agent.pid, [b"api-key"])
     admin.call("Forget", credential="api-key")
     agent.stop()
     agent.start()
-    assert not is_in_memory(agent, values)
+    assert not found_in_memory(agent.pid, values)
     for path, data in agent.files().items():
         assert not any(v in data for v in values), path
         assert not SECRET.search(data)
