@@ -292,3 +292,11 @@ void carried_kept(struct carried *c)
 	if (c)
 		begin_half(c, !c->now, 0);
 }
+
+void carried_begin_anew(struct carried *c)
+{
+	if (!c)
+		return;
+	begin_half(c, !c->now, 0);
+	begin_half(c, c->now, ++c->generation);
+}

@@ -69,3 +69,9 @@ void carried_turn(struct carried *c);
 
 /* The store has kept all that was noted before the last carried_turn(). */
 void carried_kept(struct carried *c);
+
+/*
+ * The store's key is another: notes under the one before are gone, for nobody could open them. What is
+ * not kept yet has to be noted again.
+ */
+void carried_begin_anew(struct carried *c);

@@ -60,6 +60,11 @@ bool dirty_push(struct dirty *d, uint64_t id)
 	return true;
 }
 
+uint64_t dirty_at(const struct dirty *d, size_t i)
+{
+	return ids(d)[(d->head + i) & (d->room - 1)];
+}
+
 bool dirty_pop(struct dirty *d, uint64_t *ret_id)
 {
 	if (d->n == 0)

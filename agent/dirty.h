@@ -24,5 +24,8 @@ int dirty_reserve(struct dirty *d, size_t n) MUST_USE;
  */
 bool dirty_push(struct dirty *d, uint64_t id);
 
+/* The i-th of the n that are there, the first used first. */
+uint64_t dirty_at(const struct dirty *d, size_t i);
+
 /* Takes out the first. False where there is none. */
 bool dirty_pop(struct dirty *d, uint64_t *ret_id);

@@ -108,6 +108,24 @@ static void note_again(void *userdata, const struct credential *c)
 			    c->fetched_by[0] ? span_of(c->fetched_by) : SPAN_NONE);
 }
 
+static void note_use_again(void *userdata, token_ref ref)
+{
+	struct agent *a = userdata;
+	struct token_facts facts;
+
+	vault_facts(a->vault, ref, &facts);
+	(void)carried_use(a->carried, facts.id, facts.last_used_us, facts.last_used_by);
+}
+
+void last_use_rekeyed(struct agent *a)
+{
+	carried_begin_anew(a->carried);
+	vault_each_unkept(a->vault, note_use_again, a);
+	credentials_each_unkept(a->credentials, note_again, a);
+	/* And what a round that is under way has taken out. */
+	last_use_keep(a);
+}
+
 /* One of the two parts of a round is over. */
 static void end_part(struct agent *a, int r)
 {

@@ -27,6 +27,12 @@ void last_use_verified(struct agent *a, token_ref ref, const struct last_use *wa
 /* A fetch of a credential, likewise. */
 void last_use_fetched(struct agent *a, struct span name, uint64_t now_us, struct span by);
 
+/*
+ * After the store's key was changed (Rekey): notes of before can be opened by nobody, so all that the
+ * store does not have is noted anew.
+ */
+void last_use_rekeyed(struct agent *a);
+
 /* Brings to the store what it does not have yet, in slices: now, or after what is on its way. */
 void last_use_keep(struct agent *a);
 

@@ -13,6 +13,9 @@
 
 int sqlite_file_damaged(const struct state_dir *dir, const char *name, struct store_error *e)
 {
+	if (dir->memory)
+		return store_fail(e, -EBADMSG, "what Storage=volatile holds in memory is damaged (%s)",
+				  name);
 	return store_fail(e, -EBADMSG,
 			  "%s/%s is damaged: put back a backup, or move it and its store.db-wal "
 			  "away to start with an empty store",

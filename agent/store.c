@@ -38,6 +38,11 @@ _Static_assert(SEAL_ROOT_LEN <= sizeof(((struct meta_value *)0)->bytes), "root")
 
 int store_say_damaged(const struct store *s, const char *what, struct store_error *e)
 {
+	/* There is nothing to put back or to move; the agent says what there is to do. */
+	if (s->dir.memory)
+		return store_fail(e, -EBADMSG,
+				  "what Storage=volatile holds in memory is damaged or was altered (%s)",
+				  what);
 	return store_fail(e, -EBADMSG,
 			  "the store in %s is damaged or was altered (%s): put back a backup, or "
 			  "move store.db and store.db-wal away to start with an empty store",

@@ -208,6 +208,17 @@ size_t vault_n_unkept(const struct vault *v)
 	return v->dirty.n;
 }
 
+void vault_each_unkept(const struct vault *v, void (*on_token)(void *userdata, token_ref ref),
+		       void *userdata)
+{
+	for (size_t i = 0; i < v->dirty.n; i++) {
+		token_ref ref = vault_find(v, dirty_at(&v->dirty, i));
+
+		if (ref && token_at(v, ref)->flags & TOKEN_IS_DIRTY)
+			on_token(userdata, ref);
+	}
+}
+
 uint32_t token_user_label(struct vault *v, struct span by)
 {
 	bool full = false;

@@ -250,6 +250,10 @@ int vault_prepare_last_used(struct vault_change *c, size_t max, size_t *ret_n) M
  */
 size_t vault_n_unkept(const struct vault *v);
 
+/* Calls back for each of them. */
+void vault_each_unkept(const struct vault *v, void (*on_token)(void *userdata, token_ref ref),
+		       void *userdata);
+
 /*
  * Up to max tokens that have come to their end by now_us and are not yet ending, as ends at their
  * own time: state expired, reason END_EXPIRED, or END_ROTATED where a rotation cut them short;
