@@ -16,6 +16,19 @@ SCRIPTS = {
 }
 
 
+# How many blocks of each part are taken up by the tests below; where there are more, one was not thought of.
+RUN = {
+    "Before all else": 4, "A script": 2, "git, docker, aws, kubectl, curl": 1, "A cron job": 1, "A systemd service": 3,
+    "A CI job": 1, "A local HTTP API that verifies": 3, "Rotation without an outage": 3, "An agent of your own": 1,
+    "Settings": 1, "Policies": 1, "The key": 1, "Backup": 1,
+}
+NOT_RUN = {
+    "A container": "no podman, and no image to run; tests/agent/test-peers.py has peers of other namespaces",
+    "Install": "with_package.py installs the package, and box.py what `make install` leaves",
+    "Upgrade": "with_package.py upgrades the package",
+}
+
+
 def blocks(heading):
     """(form, text) of each block under the heading: "ini" and so on as it stands after ```, "sh" of those set in."""
     found, here, form, body = [], False, None, []

@@ -104,7 +104,7 @@ EXPECTED = """
 /usr/share/man/man1/jetonctl.1.gz /usr/share/man/man1/jeton-helper.1.gz /usr/share/man/man8/jetond.8.gz
 /usr/share/man/man1/git-credential-jeton.1.gz /usr/share/man/man5/jeton.conf.5.gz /usr/share/man/man5/jeton.policy.5.gz
 /usr/share/man/man7/jeton.7.gz /usr/share/man/man3/libjeton.3.gz
-/usr/include/jeton.h
+/usr/include/jeton.h /usr/lib/systemd/catalog/jeton.catalog
 /usr/share/bash-completion/completions/jetonctl /usr/share/zsh/vendor-completions/_jetonctl
 /usr/share/fish/vendor_completions.d/jetonctl.fish
 """.split()
