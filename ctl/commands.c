@@ -282,6 +282,23 @@ const struct command commands[] = {
 		.run = cmd_reload,
 	},
 	{
+		.name = "lock",
+		.synopsis = "",
+		.help = "have the agent give nothing until it is unlocked (administrators)",
+		.more = "The passphrase is all of standard input, less one newline at its end. On a\n"
+			"terminal it is asked for, twice, without echo. Locked, an agent tells its\n"
+			"status, revokes by id, and refuses all else, over restarts too.\n",
+		.run = cmd_lock,
+	},
+	{
+		.name = "unlock",
+		.synopsis = "",
+		.help = "take a lock off again, with its passphrase (administrators)",
+		.more = "The passphrase is asked for as by lock, once. After wrong ones the agent\n"
+			"looks at none for a while, and says for how long.\n",
+		.run = cmd_unlock,
+	},
+	{
 		.name = "backup",
 		.synopsis = "FILE",
 		.help = "a copy of all that the agent holds, sealed by a passphrase (administrators)",

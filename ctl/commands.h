@@ -44,6 +44,8 @@ int cmd_verify(const struct args *a);
 int cmd_scan(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_reload(const struct args *a);
+int cmd_lock(const struct args *a);
+int cmd_unlock(const struct args *a);
 int cmd_backup(const struct args *a);
 int cmd_restore(const struct args *a);
 int cmd_policy_check(const struct args *a);
