@@ -39,12 +39,12 @@ struct head {
 	uint64_t generation[2]; /* of each half; 0: it is empty. The higher one is the newer */
 };
 
-enum note_kind { NOTE_USE = 1, NOTE_FETCH = 2 };
+enum note_kind { NOTE_USE = 1, NOTE_FETCH = 2, NOTE_DENIAL = 3 };
 
 /* A note in clear; its texts follow it. */
 struct note {
 	uint64_t at_us;
-	uint64_t id; /* of a use */
+	uint64_t id; /* of a use or denial */
 	uint16_t name_n, by_n;
 	uint8_t kind;
 	uint8_t has_by;
@@ -187,6 +187,8 @@ static void hand_over(const uint8_t *text, size_t n, const struct carried_fns *f
 		fns->on_use(userdata, note.id, note.at_us, by);
 	else if (note.kind == NOTE_FETCH)
 		fns->on_fetch(userdata, (struct span){ name, note.name_n }, note.at_us, by);
+	else if (note.kind == NOTE_DENIAL)
+		fns->on_denial(userdata, note.id);
 }
 
 static uint16_t length_at(const uint8_t *p)
@@ -276,6 +278,13 @@ int carried_fetch(struct carried *c, struct span name, uint64_t at_us, struct sp
 
 	assert(name.n <= CARRIED_TEXT_MAX);
 	return c ? write_note(c, &note, name, by) : 0;
+}
+
+int carried_denial(struct carried *c, uint64_t id)
+{
+	struct note note = { .id = id, .kind = NOTE_DENIAL };
+
+	return c ? write_note(c, &note, SPAN_NONE, SPAN_NONE) : -ENOTCONN;
 }
 
 void carried_turn(struct carried *c)

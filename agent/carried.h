@@ -1,7 +1,7 @@
 /*
  * agent/carried.h - what only a running agent knows, noted such that the next one finds it however
  * this one ends: when and by whom tokens were last used and credentials last fetched, which reaches
- * the store twice a minute only.
+ * the store twice a minute only, and revocations that the store could not keep.
  *
  * One memfd in the service manager's descriptor store has the notes, each sealed under a key of the
  * store's. Without a descriptor store nothing is noted, and all functions do nothing.
@@ -45,6 +45,7 @@ void carried_close(struct carried *c);
 struct carried_fns {
 	void (*on_use)(void *userdata, uint64_t id, uint64_t at_us, struct span by);
 	void (*on_fetch)(void *userdata, struct span name, uint64_t at_us, struct span by);
+	void (*on_denial)(void *userdata, uint64_t id);
 };
 
 /*
@@ -63,6 +64,9 @@ void carried_replay(struct carried *c, uint8_t *scratch, const struct carried_fn
  */
 int carried_use(struct carried *c, uint64_t id, uint64_t at_us, struct span by);
 int carried_fetch(struct carried *c, struct span name, uint64_t at_us, struct span by);
+
+/* Notes that a token is good no more, likewise; -ENOTCONN: there is nothing to note it in. */
+int carried_denial(struct carried *c, uint64_t id);
 
 /* All that is noted so far is about to be kept in the store. */
 void carried_turn(struct carried *c);

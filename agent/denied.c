@@ -1,7 +1,10 @@
 /* agent/denied.c - a short list, empty on all but the worst of days: nothing else pays for it. */
 #include "agent/denied.h"
 
+#include <errno.h>
 #include <stdlib.h>
+
+#include "agent/carried.h"
 
 static bool is_listed(const struct agent *a, uint64_t id)
 {
@@ -11,22 +14,39 @@ static bool is_listed(const struct agent *a, uint64_t id)
 	return false;
 }
 
+/* False where there is no memory. */
+static bool list(struct agent *a, uint64_t id)
+{
+	uint64_t *larger = reallocarray(a->denied, a->n_denied + 1, sizeof(*larger));
+
+	if (!larger)
+		return false;
+	a->denied = larger;
+	a->denied[a->n_denied++] = id;
+	return true;
+}
+
 void denied_add(struct agent *a, uint64_t id)
 {
-	uint64_t *larger;
+	int r;
 
 	if (is_listed(a, id))
 		return;
-	larger = reallocarray(a->denied, a->n_denied + 1, sizeof(*larger));
-	if (!larger) {
+	if (!list(a, id)) {
 		log_error("a revocation could neither be kept nor remembered: revoke the token "
 			  "again");
 		return;
 	}
-	a->denied = larger;
-	a->denied[a->n_denied++] = id;
-	log_warning("a revocation could not be made durable: it holds until the agent stops; "
-		    "revoke the token again when the store works");
+	r = carried_denial(a->carried, id);
+	log_warning("a revocation could not be made durable: it holds until %s; revoke the token "
+		    "again when the store works",
+		    r == 0 || r == -EXFULL ? "the service is stopped" : "the agent stops");
+}
+
+void denied_found(struct agent *a, uint64_t id)
+{
+	if (!is_listed(a, id) && vault_find(a->vault, id) && !list(a, id))
+		log_error("no memory for a revocation that could not be made durable");
 }
 
 bool is_denied(const struct agent *a, token_ref ref)

@@ -13,6 +13,7 @@
 #include "agent/carried.h"
 #include "agent/change.h"
 #include "agent/credential.h"
+#include "agent/denied.h"
 #include "protocol/base/time.h"
 
 enum { SLICE = 256 };
@@ -77,9 +78,14 @@ static void on_fetch(void *userdata, struct span name, uint64_t at_us, struct sp
 		credentials_fetched(a->credentials, name, at_us, by);
 }
 
+static void on_denial(void *userdata, uint64_t id)
+{
+	denied_found(userdata, id);
+}
+
 int last_use_start(struct agent *a)
 {
-	static const struct carried_fns fns = { on_use, on_fetch };
+	static const struct carried_fns fns = { on_use, on_fetch, on_denial };
 	int r = carried_open(a->store, &a->carried);
 
 	/* Not worth a start: the store is kept all the same. */
@@ -100,12 +106,21 @@ void last_use_done(struct agent *a)
 
 /* ---- a round --------------------------------------------------------------------------------- */
 
-static void note_again(void *userdata, const struct credential *c)
+static void note_fetch_again(void *userdata, const struct credential *c)
 {
 	struct agent *a = userdata;
 
 	(void)carried_fetch(a->carried, span_of(c->name), c->fetched_us,
 			    c->fetched_by[0] ? span_of(c->fetched_by) : SPAN_NONE);
+}
+
+/* What no round keeps: fetches of which another change was under way, and denials. */
+static void note_rest_again(struct agent *a)
+{
+	credentials_each_unkept(a->credentials, note_fetch_again, a);
+	for (size_t i = 0; i < a->n_denied; i++)
+		if (vault_find(a->vault, a->denied[i]))
+			(void)carried_denial(a->carried, a->denied[i]);
 }
 
 static void note_use_again(void *userdata, token_ref ref)
@@ -121,7 +136,7 @@ void last_use_rekeyed(struct agent *a)
 {
 	carried_begin_anew(a->carried);
 	vault_each_unkept(a->vault, note_use_again, a);
-	credentials_each_unkept(a->credentials, note_again, a);
+	note_rest_again(a);
 	/* And what a round that is under way has taken out. */
 	last_use_keep(a);
 }
@@ -137,8 +152,7 @@ static void end_part(struct agent *a, int r)
 	if (a->keep.failed) {
 		a->keep.retry_us = agent_monotonic(a) + RETRY_US;
 	} else {
-		/* Fetches that could not be kept now, for another change of theirs was under way. */
-		credentials_each_unkept(a->credentials, note_again, a);
+		note_rest_again(a);
 		carried_kept(a->carried);
 	}
 	again = a->keep.again && !a->keep.failed;

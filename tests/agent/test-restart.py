@@ -2,12 +2,13 @@
 """What only a running agent knows is there again after any restart: under a service manager, which
 the tests play, that holds descriptors and sockets meanwhile."""
 
+import contextlib
 import os
 import threading
 
-from jeton import ALICE, BOB, main, root, serial, test, wait_until
+from jeton import AGENT_UID, ALICE, BOB, Error, main, root, serial, test, wait_until
 from manager import Kept
-from peers import Peer
+from peers import Peer, mount, own_mounts
 from varlink import Client
 
 POLICY = f"""
@@ -173,6 +174,49 @@ def an_agent_without_a_descriptor_store_works_and_keeps_last_uses_over_a_stop():
     agent.manager.forget()
     agent.start()
     assert last_use(agent.connect(), token["info"]["id"])[0] == told["lastUsedUSec"]
+
+
+@test(needs=[root])
+def a_revocation_that_a_full_disk_could_not_keep_holds_over_restarts_and_kills():
+    own_mounts()
+    agent = Kept(policy=POLICY)
+    os.mkdir(agent.state, 0o700)
+    mount("tmpfs", agent.state, "tmpfs", data=f"size=1m,mode=0700,uid={AGENT_UID},gid={AGENT_UID}")
+    agent.start()
+    c, admin = agent.connect(), agent.admin()
+    dead, good = (c.call("Issue", name="n") for _ in range(2))
+    child = c.call("Derive", token=dead["token"], name="child")
+
+    def fails(client, method, **parameters):
+        """On a disk with not a byte left."""
+        with open(f"{agent.state}/filler", "ab") as f:
+            while room := os.statvfs(agent.state).f_bavail:
+                os.write(f.fileno(), bytes(room * os.statvfs(agent.state).f_bsize))
+        try:
+            client.call(method, **parameters)
+        except Error as e:
+            assert e.name == "StoreFailed", e
+            return True
+
+    # What room the store has of its own is used up first.
+    in_a_row = 0
+    while in_a_row < 5:
+        in_a_row = in_a_row + 1 if fails(c, "Issue", name="filler") else 0
+    assert fails(admin, "Revoke", id=dead["info"]["id"])
+    for how in ("kill", "restart", "kill"):
+        agent.again(how)
+        c = agent.connect()
+        assert c.call("Verify", token=good["token"])
+        for t in (dead, child):
+            assert c.error("Verify", token=t["token"]).name == "TokenRevoked", how
+        if how == "kill":
+            # The disk has room again; what nobody could keep is still what it was.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{agent.state}/filler")
+    agent.admin().call("Revoke", id=dead["info"]["id"])
+    agent.again()
+    assert agent.connect().error("Verify", token=child["token"]).name == "TokenRevoked"
+    agent.stop()
 
 
 # ---- sockets and calls ---------------------------------------------------------------------------

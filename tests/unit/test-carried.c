@@ -14,7 +14,7 @@ struct notes {
 	struct carried *c;
 	uint64_t found[100000]; /* ids of uses, in order */
 	size_t n_found;
-	size_t n_fetches;
+	size_t n_fetches, n_denials;
 };
 
 static struct notes notes;
@@ -38,7 +38,15 @@ static void on_fetch(void *userdata, struct span name, uint64_t at_us, struct sp
 	t->n_fetches++;
 }
 
-static const struct carried_fns fns = { on_use, on_fetch };
+static void on_denial(void *userdata, uint64_t id)
+{
+	struct notes *t = userdata;
+
+	ck_assert_uint_eq(id, 99);
+	t->n_denials++;
+}
+
+static const struct carried_fns fns = { on_use, on_fetch, on_denial };
 
 /* As the next agent does. */
 static void replay(struct notes *t)
@@ -46,7 +54,7 @@ static void replay(struct notes *t)
 	uint8_t scratch[CARRIED_NOTE_MAX];
 
 	carried_close(t->c);
-	t->n_found = t->n_fetches = 0;
+	t->n_found = t->n_fetches = t->n_denials = 0;
 	ck_assert_int_eq(carried_map(t->box.store, t->fd, &t->c), 0);
 	carried_replay(t->c, scratch, &fns, t);
 }
@@ -91,8 +99,10 @@ START_TEST(notes_are_found_in_the_order_they_were_made_and_go_on_behind)
 	for (uint64_t id = 1; id <= NOTES; id++) {
 		ck_assert_int_eq(use(t, id), 0);
 		ck_assert_int_eq(carried_fetch(t->c, SPAN("modulos"), 7, SPAN("cron.service")), 0);
+		ck_assert_int_eq(carried_denial(t->c, 99), 0);
 		must_find(t, 1, id);
 		ck_assert_uint_eq(t->n_fetches, id);
+		ck_assert_uint_eq(t->n_denials, id);
 	}
 	end(t);
 }
@@ -154,6 +164,27 @@ START_TEST(room_is_there_for_as_long_as_the_store_keeps)
 	carried_turn(t->c);
 	ck_assert_int_eq(use(t, id), 0);
 	must_find(t, turned + 1, id);
+	end(t);
+}
+END_TEST
+
+START_TEST(begun_anew_there_is_nothing_of_before_and_all_that_comes_after)
+{
+	struct notes *t = begin();
+
+	for (uint64_t id = 1; id <= 6; id++) {
+		(void)use(t, id);
+		if (id == 3)
+			carried_turn(t->c);
+	}
+	carried_begin_anew(t->c);
+	(void)use(t, 7);
+	must_find(t, 7, 7);
+	carried_turn(t->c);
+	(void)use(t, 8);
+	carried_begin_anew(t->c);
+	(void)use(t, 9);
+	must_find(t, 9, 9);
 	end(t);
 }
 END_TEST
@@ -236,6 +267,7 @@ START_TEST(a_note_has_no_name_that_is_too_long_and_none_is_needed)
 	ck_assert_int_eq(carried_use(t->c, 2, 2000000, (struct span){ text, sizeof(text) }), 0);
 	must_find(t, 2, 2);
 	ck_assert_int_eq(carried_use(NULL, 1, 1, SPAN_NONE), 0);
+	ck_assert_int_eq(carried_denial(NULL, 1), -ENOTCONN);
 	carried_turn(NULL);
 	carried_kept(NULL);
 	end(t);
@@ -245,6 +277,7 @@ END_TEST
 UNIT_MAIN("carried", notes_are_found_in_the_order_they_were_made_and_go_on_behind,
 	  what_was_kept_is_not_found_and_what_came_since_is,
 	  room_is_there_for_as_long_as_the_store_keeps,
+	  begun_anew_there_is_nothing_of_before_and_all_that_comes_after,
 	  a_note_that_was_torn_at_any_byte_is_none_and_those_before_count,
 	  altered_notes_are_not_believed, what_is_no_memfd_of_ours_is_refused,
 	  a_note_has_no_name_that_is_too_long_and_none_is_needed)
