@@ -16,6 +16,8 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import tempfile
 import time
 
 import peers
@@ -76,6 +78,24 @@ def program(name):
     return copy
 
 
+def _trace(pid):
+    """Where JETON_TRACE names a directory, every call of the process goes into a file there: for
+    tests/ground/test-calls. The strace, or None."""
+    directory = os.environ.get("JETON_TRACE")
+    if not directory:
+        return None
+    fd, path = tempfile.mkstemp(prefix="calls-", dir=directory)
+    os.close(fd)
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", path, "-p", str(pid)],
+                              stdin=subprocess.DEVNULL)
+
+    def is_traced():
+        with open(f"/proc/{pid}/status") as f:
+            return "\nTracerPid:\t0\n" not in f.read()
+    wait_until(is_traced, "strace")
+    return tracer
+
+
 _peers = {}
 
 
@@ -116,7 +136,7 @@ class Agent:
             os.chown(self.run, AGENT_UID, AGENT_UID)
             os.chown(self.var, AGENT_UID, AGENT_UID)
         self.uid, self.groups = (AGENT_UID, ()) if IS_ROOT else (None, ())
-        self.pid = self.pidfd = None
+        self.pid = self.pidfd = self.tracer = None
         self.log_path = f"{self.dir}/log"
         self.settings(settings)
         if policy:
@@ -159,9 +179,13 @@ class Agent:
         environment |= {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(env or {})}
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         null = os.open("/dev/null", os.O_RDWR)
+        go, said = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                os.close(said)
+                os.read(go, 1)
+                os.close(go)
                 self._exec(arguments, environment, limits or {}, setup, listen, null, log, lockable)
             except BaseException as e:
                 os.write(log, f"exec: {e!r}\n".encode())
@@ -169,6 +193,11 @@ class Agent:
                 os._exit(126)
         os.close(log)
         os.close(null)
+        os.close(go)
+        try:
+            self.tracer = _trace(self.pid)
+        finally:
+            os.close(said)
         self.pidfd = os.pidfd_open(self.pid)
         return self
 
@@ -231,6 +260,8 @@ class Agent:
         _, status = os.waitpid(self.pid, 0)
         os.close(self.pidfd)
         self.pid = self.pidfd = None
+        if self.tracer:
+            self.tracer.wait()
         return os.waitstatus_to_exitcode(status)
 
     def signal(self, number):
