@@ -74,7 +74,7 @@ AUTOINIT ?= $(if $(SANITIZE),no,yes)
 sanitize := $(if $(SANITIZE),-DJETON_SANITIZED -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 flags = -std=gnu17 -D_GNU_SOURCE -I. -DJETON_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(sanitize) \
 	-ffile-prefix-map=$(CURDIR)=. $(CPPFLAGS) $(CFLAGS)
-packages := libsystemd libsodium sqlite3 inih check
+packages := libsystemd libsodium libseccomp sqlite3 inih check
 statics := libinih libsodium
 
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
@@ -102,7 +102,7 @@ $(B)/config.mk: $(B)/config.key | $(if $(filter demo check,$(MAKECMDGOALS)),$(B)
 
 cflags = $(flags) $(harden) $(foreach p,$(packages),$($(p)_cflags)) -MMD -MP
 ldflags = $(ldharden) $(sanitize) $(LDFLAGS)
-agent_libs = $(libsystemd_libs) $(libsodium_libs) $(sqlite3_libs) $(inih_libs)
+agent_libs = $(libsystemd_libs) $(libsodium_libs) $(libseccomp_libs) $(sqlite3_libs) $(inih_libs)
 
 $(B)/pic/%.o: %.c $(B)/config.mk
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(cflags) -fPIC -c $< -o $@

@@ -28,6 +28,7 @@
 #include "agent/restore.h"
 #include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
+#include "agent/socket.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
@@ -147,6 +148,33 @@ static int start_memory(struct agent *a)
 	return 0;
 }
 
+/* ---- walls ----------------------------------------------------------------------------------- */
+
+/* The directories must be there for what may be done in them to be told. */
+static int enter_sandbox(struct agent *a)
+{
+	bool makes_sockets = !sockets_are_passed();
+	const char *sockets[] = { a->paths.socket, a->paths.credential_socket };
+	int r;
+
+	if (a->settings.storage != STORAGE_VOLATILE) {
+		a->sandbox.state_dir = a->paths.state;
+		r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
+		if (r < 0) {
+			log_error("the state directory %s can't be made: %s", a->paths.state,
+				  strerror(-r));
+			return r;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++)
+		if (sockets[i] && makes_sockets) {
+			socket_make_directory(sockets[i], a->user ? 0700 : 0755);
+			a->sandbox.sockets[i] = sockets[i];
+		}
+	sandbox_enter_process(&a->sandbox);
+	return 0;
+}
+
 /* ---- store ----------------------------------------------------------------------------------- */
 
 static int load_row(struct agent *a, uint32_t version, const uint8_t *record, size_t n,
@@ -196,12 +224,7 @@ static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const ui
 
 static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)
 {
-	int r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
-
-	if (r < 0)
-		return store_fail(error, r, "the state directory %s can't be made: %s",
-				  a->paths.state, strerror(-r));
-	r = masterkey_read(a->paths.state, key, error);
+	int r = masterkey_read(a->paths.state, key, error);
 	if (r == 0)
 		r = store_open(a->paths.state, key, &a->mem, &a->store, error);
 	if (r == 0 && memory_dir_drop() > 0)
@@ -281,8 +304,10 @@ static int load_store(struct agent *a, struct store_error *error)
 			error->text, sizeof(error->text),
 			"the store in %s holds tokens that contradict each other: restore a backup",
 			where(a));
-	if (r == 0)
+	if (r == 0) {
+		store_on_thread(a->store, sandbox_enter_store, &a->sandbox);
 		r = store_start(a->store, error);
+	}
 	if (r == 0 && store_is_migrated(a->store))
 		log_notice("the store in %s is in the present format from now on; the one of before "
 			   "is kept as store.db.1, for an earlier version of Jeton, and may be "
@@ -399,6 +424,8 @@ int agent_start(struct agent *a)
 	a->started_us = time_now_us();
 	r = start_memory(a);
 	if (r == 0)
+		r = enter_sandbox(a);
+	if (r == 0)
 		r = start_store(a);
 	if (r < 0)
 		return r;
@@ -426,7 +453,10 @@ int agent_start(struct agent *a)
 		return r;
 	}
 	restore_start(a);
-	return listener_start(a);
+	r = listener_start(a);
+	if (r == 0)
+		sandbox_enter_loop(&a->sandbox);
+	return r;
 }
 
 int agent_run(struct agent *a)

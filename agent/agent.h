@@ -12,6 +12,7 @@
 #include "agent/names.h"
 #include "agent/paths.h"
 #include "agent/policy/access.h"
+#include "agent/sandbox.h"
 #include "agent/secretmem.h"
 #include "agent/settings.h"
 #include "agent/store.h"
@@ -85,6 +86,7 @@ struct agent {
 	bool user; /* a user's own agent */
 	uid_t uid; /* that it runs as */
 
+	struct sandbox sandbox;
 	struct secretmem mem;
 	struct region scratch_region;
 	struct scratch *scratch;

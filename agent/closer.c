@@ -19,6 +19,7 @@ static void *close_all(void *argument)
 {
 	int from_loop = (int)(intptr_t)argument, fd;
 
+	(void)pthread_setname_np(pthread_self(), "closer");
 	while (read(from_loop, &fd, sizeof(fd)) == sizeof(fd))
 		close(fd);
 	return NULL;

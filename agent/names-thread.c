@@ -138,6 +138,7 @@ static void *run(void *userdata)
 	struct names_thread *t = userdata;
 	struct names_request *r;
 
+	(void)pthread_setname_np(pthread_self(), "names");
 	pthread_mutex_lock(&t->mutex);
 	while ((r = wait_for_request(t))) {
 		pthread_mutex_unlock(&t->mutex);

@@ -72,6 +72,16 @@ int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credent
 	return r;
 }
 
+bool sockets_are_passed(void)
+{
+	int n = sd_listen_fds(0);
+
+	for (int i = 0; i < n; i++)
+		if (sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_STREAM, 1) > 0)
+			return true;
+	return false;
+}
+
 /*
  * ---- made here ---------------------------------------------------------------------------------
  */
@@ -117,13 +127,15 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode
 	return r;
 }
 
-/* The directories above the path. Where that fails, bind() says so. */
-static void make_directory(const char *path, mode_t mode)
+void socket_make_directory(const char *path, mode_t mode)
 {
 	const char *slash = strrchr(path, '/');
+	/* Who may connect must get there, whatever else is made here. */
+	mode_t before = umask(~mode & 0777);
 
 	if (slash && slash != path)
 		(void)directory_make(path, (size_t)(slash - path), mode);
+	umask(before);
 }
 
 int socket_make(const char *path, mode_t mode, mode_t directory_mode, const char *option,
@@ -140,7 +152,7 @@ int socket_make(const char *path, mode_t mode, mode_t directory_mode, const char
 		return -ENAMETOOLONG;
 	}
 	memcpy(address.sun_path, path, strlen(path));
-	make_directory(path, directory_mode);
+	socket_make_directory(path, directory_mode);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

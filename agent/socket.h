@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "protocol/base/cleanup.h"
@@ -15,6 +16,12 @@
  * passed that is no listening Unix stream socket, or too much of it.
  */
 int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credential) MUST_USE;
+
+/* Whether systemd passed a listening socket, whichever: then it makes them all, and none is made here. */
+bool sockets_are_passed(void);
+
+/* Makes the directories above a socket's path where they are missing. Where that fails, bind() says so. */
+void socket_make_directory(const char *path, mode_t mode);
 
 /*
  * Makes a socket at the path, with the directories above it where they are missing, and listens.

@@ -75,6 +75,8 @@ struct store {
 	bool credentials_are_locked;
 	struct store_queue queue;
 	pthread_t thread;
+	void (*enter)(void *userdata); /* the thread's first step, or NULL */
+	void *enter_userdata;
 	bool has_queue, is_running, is_migrated;
 
 	/* The loop's. */

@@ -207,6 +207,8 @@ void *store_thread(void *userdata)
 	int r;
 
 	(void)pthread_setname_np(pthread_self(), "store");
+	if (s->enter)
+		s->enter(s->enter_userdata);
 	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch)) {
 		if (!batch.first->is_change) {
 			read_rows(s, (struct store_rows *)batch.first);

@@ -296,6 +296,12 @@ static int check_rows(struct store *s, struct store_error *e)
 	return r < 0 ? store_say_unreadable(s, r, e) : 0;
 }
 
+void store_on_thread(struct store *s, void (*enter)(void *userdata), void *userdata)
+{
+	s->enter = enter;
+	s->enter_userdata = userdata;
+}
+
 int store_start(struct store *s, struct store_error *ret_error)
 {
 	int r;

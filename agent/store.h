@@ -85,6 +85,12 @@ int store_read_all(struct store *s, enum store_table table,
 uint64_t store_n_rows(const struct store *s, enum store_table table);
 
 /*
+ * Has the thread call enter(userdata) before all else, to shut itself in. Before store_start();
+ * userdata must outlive the store.
+ */
+void store_on_thread(struct store *s, void (*enter)(void *userdata), void *userdata);
+
+/*
  * Checks the root against what was read and starts the thread. -EBADMSG where rows are missing, put
  * back or added; otherwise as store_open().
  */
