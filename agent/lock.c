@@ -20,11 +20,13 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/aside.h"
+#include "agent/backup.h"
 #include "agent/change.h"
 #include "agent/credential.h"
 #include "agent/last-use.h"
 #include "agent/leftovers.h"
 #include "agent/lock-file.h"
+#include "agent/restore.h"
 #include "protocol/base/time.h"
 
 enum {
@@ -195,6 +197,8 @@ static void shut(struct lock *l)
 	l->box = l->new_box;
 	l->untold = EVENT_LOCKED;
 	a->locked = true;
+	backup_end_all(a);
+	restore_stop(a);
 	if (change_submit_event(a, EVENT_LOCKED, on_settled) == 0)
 		return;
 	a->locked = false;
@@ -270,6 +274,7 @@ static void open_up(struct lock *l)
 	l->untold = EVENT_UNLOCKED;
 	log_notice("unlocked by uid %u", (unsigned)l->by);
 	say_state(a);
+	(void)restore_begin(a);
 	if (change_submit_event(a, EVENT_UNLOCKED, on_unlock_told) < 0)
 		finish(l, LOCK_DONE);
 }

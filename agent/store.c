@@ -362,6 +362,8 @@ void store_take_credentials_key(struct store *s, uint8_t *dst)
 	memcpy(dst, s->seal->credentials_key, SEAL_KEY_LEN);
 	secret_wipe(s->seal->credentials_key, SEAL_KEY_LEN);
 	s->credentials_are_locked = true;
+	/* Where the last record was opened. */
+	secret_wipe(s->locked.base + SCRATCH_AT, s->locked.size - SCRATCH_AT);
 	pthread_mutex_unlock(&s->credentials_mutex);
 }
 

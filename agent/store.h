@@ -188,8 +188,9 @@ int store_open_note(const struct store *s, uint64_t number, uint64_t at, const u
 
 /*
  * Rows of STORE_CREDENTIALS are sealed under a key of their own. This moves it (STORE_KEY_LEN
- * bytes) to dst, in locked memory, and wipes it here: from now on such rows can't be opened, and no
- * change of them may be made, until it is given back. It must be here, after store_start().
+ * bytes) to dst, in locked memory, and wipes it here, and with it the last record that was opened:
+ * from now on such rows can't be opened, and no change of them may be made, until it is given back.
+ * It must be here, after store_start().
  */
 void store_take_credentials_key(struct store *s, uint8_t *dst);
 void store_give_credentials_key(struct store *s, const uint8_t *key);

@@ -6,14 +6,16 @@ import contextlib
 import ctypes
 import os
 import socket
+import sqlite3
 import struct
+import tempfile
 import threading
 import time
 
 import memory
 import peers
-from credentials import POLICY, VALUE_MAX, invalid, start
-from jeton import (BOB, INTERFACE, IS_ROOT, Agent, Closed, Error, main, root, serial, test,
+from credentials import POLICY, VALUE_MAX, invalid, start, with_fd
+from jeton import (BOB, INTERFACE, IS_ROOT, Agent, Closed, Error, main, root, scratch, serial, test,
                    wait_until)
 
 RIGHT = "correct horse battery staple"
@@ -524,6 +526,35 @@ def secret_half(data, passphrase):
     return key.raw, secret.raw
 
 
+def store_key_of_credentials(files):
+    """The key that their rows are sealed under in the store, worked out as docs/store-format.md has it."""
+    def kdf(key, number, context):
+        out = ctypes.create_string_buffer(32)
+        memory.SODIUM.crypto_kdf_derive_from_key(out, ctypes.c_size_t(32), ctypes.c_ulonglong(number), context, key)
+        return out.raw
+    with tempfile.TemporaryDirectory(dir=scratch()) as copy:
+        for name in ("store.db", "store.db-wal"):
+            with open(f"{copy}/{name}", "wb") as f:
+                f.write(files[name])
+        db = sqlite3.connect(f"{copy}/store.db")
+        meta = dict(db.execute("SELECT key, value FROM meta"))
+        db.close()
+    key, head = ctypes.create_string_buffer(32), bytes([2, 4]) + meta[2]
+    assert memory.SODIUM.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        key, None, None, meta[4][24:], ctypes.c_ulonglong(48), head, ctypes.c_ulonglong(len(head)), meta[4][:24],
+        kdf(files["master.key"], 2, b"JetonMst")) == 0
+    return kdf(key.raw, 4, b"JetonSto")
+
+
+def backup(client, pieces):
+    """Reads so many pieces of a backup: the socket."""
+    client.send("Backup")
+    sock = socket.socket(fileno=with_fd(client)[1])
+    while pieces and sock.recv(65536):
+        pieces -= 1
+    return sock
+
+
 @test(needs=[root], timeout=280)
 def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     agent = Agent(policy=POLICY).start(setup=memory.readable)
@@ -541,17 +572,21 @@ def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     minted = [bob.call("Fetch", credential="fresh")["text"] for _ in range(3)]
     assert bob.call("Fetch", credential="api-key")["text"] == value
     serial(bob, [("Fetch", {"credential": "api-key"})] * 100)
+    backup(admin, -1).close()
+    half_read = backup(admin, 1)
 
     # Whoever has the memory of an agent that is not locked has the values: at least this finds them.
     on_their_way = [large[-150:-50].encode(), half.encode()]
     assert memory.found_in_memory(agent.pid, on_their_way) == on_their_way
     key, opened = memory.open_held(agent.pid, b"api-key", len(value))
     assert opened == value.encode()
-    assert memory.found_in_memory(agent.pid, [key])
+    keys = [key, store_key_of_credentials(agent.files())]
+    assert memory.found_in_memory(agent.pid, keys) == keys
 
     admin.call("Lock", passphrase=passphrase)
+    half_read.close()
     derived, secret = secret_half(agent.files()["locked"], passphrase)
-    needles = [*on_their_way, value[:100].encode(), key, derived, secret, passphrase.encode(),
+    needles = [*on_their_way, value[:100].encode(), *keys, derived, secret, passphrase.encode(),
                *(m[18:61].encode() for m in minted)]
     assert memory.found_in_memory(agent.pid, needles) == []
     # What is there is found, still.
@@ -560,7 +595,7 @@ def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     assert memory.found_in_memory(agent.pid, [*needles, (passphrase + "x").encode()]) == []
 
     wait_until(lambda: answer(admin, "Unlock", {"passphrase": passphrase}) == {}, "the delay")
-    assert memory.found_in_memory(agent.pid, [key]) == [key]
+    assert memory.found_in_memory(agent.pid, keys) == keys
     assert memory.found_in_memory(agent.pid, [derived, secret, passphrase.encode()]) == []
     assert bob.call("Fetch", credential="api-key")["text"] == value
 
@@ -569,7 +604,7 @@ def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     agent.stop()
     agent.start(setup=memory.readable)
     assert state(agent.admin()) == "locked"
-    assert memory.found_in_memory(agent.pid, [value[:100].encode(), key, passphrase.encode()]) == []
+    assert memory.found_in_memory(agent.pid, [value[:100].encode(), *keys, passphrase.encode()]) == []
     assert memory.open_held(agent.pid, b"api-key", len(value)) is None
 
 
