@@ -165,6 +165,40 @@ def a_stop_and_a_start_begin_with_an_empty_store():
     assert agent.connect().error("Verify", token=token["token"]).name == "InvalidToken"
 
 
+@test
+def a_locked_one_comes_up_locked_again_and_what_was_fetched_last_is_not_lost():
+    agent = Volatile().start()
+    admin = agent.admin()
+    admin.call("Put", credential="held", text="secret")
+    token = agent.connect().call("Issue", name="n")
+    agent.connect().call("Fetch", credential="held")
+    fetched = admin.more("ListCredentials")
+    admin.call("Lock", passphrase="right")
+    for how in ("kill", "restart", "kill"):
+        agent.again(how)
+        admin = agent.admin()
+        assert admin.call("GetStatus")["state"] == "locked"
+        assert agent.connect().error("Fetch", credential="held").name == "AgentLocked"
+    assert admin.error("Unlock", passphrase="wrong").name == "WrongPassphrase"
+    admin.call("Revoke", id=token["info"]["id"])
+    wait_until(lambda: unlocks(admin), "the time after a wrong passphrase")
+    assert admin.more("ListCredentials") == fetched
+    assert agent.connect().call("Fetch", credential="held")["text"] == "secret"
+    agent.again()
+    assert agent.admin().call("GetStatus")["state"] == "running"
+    assert agent.connect().error("Verify", token=token["token"]).name == "TokenRevoked"
+    agent.left_nothing()
+
+
+def unlocks(admin):
+    try:
+        admin.call("Unlock", passphrase="right")
+    except Error as e:
+        assert e.name == "WrongPassphrase", e
+        return False
+    return True
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 @test
