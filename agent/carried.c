@@ -1,11 +1,12 @@
 /*
  * agent/carried.c - see carried.h. A note is written where the last one ends, by plain stores into
- * shared memory, which a SIGKILL leaves as they are: so it costs a good Verify no system call.
+ * shared memory, which a SIGKILL leaves as they are: so it costs a good Verify no system call but
+ * the one for its nonce, once a second for a token.
  *
- * Invariant: the notes of a half are those that open, one after the other from its start on, for the
- * half's generation and their place in it. One that was torn by the end of the agent does not open,
- * nor does what an earlier generation has left behind; so there is no mark to keep in step, and to
- * begin a half anew is to store one number.
+ * Invariant: the notes of a half are those that open, one after the other from its start on, for
+ * the half's generation and their place in it. One that was torn by the end of the agent does not
+ * open, nor does what an earlier generation has left behind; so there is no mark to keep in step,
+ * and to begin a half anew is to store one number.
  */
 #include "agent/carried.h"
 
@@ -77,15 +78,16 @@ static int seal_memfd(int fd)
 {
 	ssize_t n = sizeof(magic);
 
-	if (fchmod(fd, 0600) < 0 || ftruncate(fd, SIZE) < 0 || pwrite(fd, magic, sizeof(magic), 0) != n ||
-	    fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+	if (fchmod(fd, 0600) < 0 || ftruncate(fd, SIZE) < 0 ||
+	    pwrite(fd, magic, sizeof(magic), 0) != n || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return -errno;
 	return 0;
 }
 
 int carried_make(void)
 {
-	_cleanup_close_ int fd = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	_cleanup_close_ int fd =
+		memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 	int r;
 
 	/* Before Linux 6.3 there is no such flag. */

@@ -49,9 +49,9 @@ struct carried_fns {
 };
 
 /*
- * Hands over all notes of the agents before, the oldest first: once, before any is made. What is not
- * whole, or of another store, is passed over. scratch: locked memory of CARRIED_NOTE_MAX bytes, wiped
- * afterwards. They stay noted until carried_kept().
+ * Hands over all notes of the agents before, the oldest first: once, before any is made. What is
+ * not whole, or of another store, is passed over. scratch: locked memory of CARRIED_NOTE_MAX bytes,
+ * wiped afterwards. They stay noted until carried_kept().
  */
 enum { CARRIED_NOTE_MAX = 2 * CARRIED_TEXT_MAX + 32 };
 void carried_replay(struct carried *c, uint8_t *scratch, const struct carried_fns *fns,
@@ -59,8 +59,8 @@ void carried_replay(struct carried *c, uint8_t *scratch, const struct carried_fn
 
 /*
  * Notes that a token was used, that a credential was fetched: once these return, it survives this
- * process. by.p NULL: whoever it was is not known. 0; -EXFULL: it is noted, and more than half of the
- * room is taken: bring all to the store; -ENOSPC: there is no room, it is not noted.
+ * process. by.p NULL: whoever it was is not known. 0; -EXFULL: it is noted, and more than half of
+ * the room is taken: bring all to the store; -ENOSPC: there is no room, it is not noted.
  */
 int carried_use(struct carried *c, uint64_t id, uint64_t at_us, struct span by);
 int carried_fetch(struct carried *c, struct span name, uint64_t at_us, struct span by);
@@ -75,7 +75,7 @@ void carried_turn(struct carried *c);
 void carried_kept(struct carried *c);
 
 /*
- * The store's key is another: notes under the one before are gone, for nobody could open them. What is
- * not kept yet has to be noted again.
+ * The store's key is another: notes under the one before are gone, for nobody could open them. What
+ * is not kept yet has to be noted again.
  */
 void carried_begin_anew(struct carried *c);

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-
 bool fdstore_is_there(void)
 {
 	const char *socket = getenv("NOTIFY_SOCKET");

@@ -1,6 +1,6 @@
 /*
- * agent/fdstore.h - descriptors that outlive the agent: systemd holds them while it is restarted, or
- * was killed, and passes them to the next one by name.
+ * agent/fdstore.h - descriptors that outlive the agent: systemd holds them while it is restarted,
+ * or was killed, and passes them to the next one by name.
  *
  * Root can take a descriptor out of the service manager and read it: nothing goes in there but what
  * is sealed.
@@ -11,7 +11,10 @@
 
 #include "protocol/base/cleanup.h"
 
-/* What the names of all of ours begin with: no other descriptor that is passed may have such a name. */
+/*
+ * What the names of all of ours begin with: no other descriptor that is passed may have such a
+ * name.
+ */
 #define FDSTORE_PREFIX "jeton-"
 
 enum { FDSTORE_NAME_MAX = 64 }; /* with its NUL */
@@ -24,8 +27,8 @@ bool fdstore_is_there(void);
 
 /*
  * Gives a copy of the descriptor to the service manager, under a name of ours that none there has.
- * What was given in an order is held in that order, whatever becomes of the agent then. 0; -ENOTCONN:
- * there is no service manager; or a negative errno.
+ * What was given in an order is held in that order, whatever becomes of the agent then. 0;
+ * -ENOTCONN: there is no service manager; or a negative errno.
  */
 int fdstore_put(const char *name, int fd) MUST_USE;
 
@@ -39,8 +42,8 @@ int fdstore_take(const char *name) MUST_USE;
 void fdstore_remove(const char *name);
 
 /*
- * Calls back for each descriptor of ours that was passed at the start, whether it was taken or not. A
- * result that is not 0 ends it and is its result.
+ * Calls back for each descriptor of ours that was passed at the start, whether it was taken or not.
+ * A result that is not 0 ends it and is its result.
  */
 int fdstore_each(int (*on_descriptor)(void *userdata, const char *name, int fd), void *userdata);
 

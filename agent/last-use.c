@@ -36,8 +36,8 @@ void last_use_verified(struct agent *a, token_ref ref, const struct last_use *wa
 		       const struct token_facts *facts)
 {
 	/* Instants of use are kept in seconds, so one note a second tells all. */
-	bool is_news = was->used_us != facts->last_used_us ||
-		       !span_equal(was->by, facts->last_used_by);
+	bool is_news =
+		was->used_us != facts->last_used_us || !span_equal(was->by, facts->last_used_by);
 
 	/* Before the vault forgets whom `was` names. */
 	vault_used(a->vault, ref, facts->last_used_us, facts->last_used_by);

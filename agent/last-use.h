@@ -1,6 +1,6 @@
 /*
- * agent/last-use.h - when and by whom tokens were last used and credentials last fetched: noted such
- * that it survives the agent (agent/carried.h), and brought to the store from time to time.
+ * agent/last-use.h - when and by whom tokens were last used and credentials last fetched: noted
+ * such that it survives the agent (agent/carried.h), and brought to the store from time to time.
  */
 #pragma once
 
@@ -14,8 +14,8 @@ int last_use_start(struct agent *a) MUST_USE;
 void last_use_done(struct agent *a);
 
 /*
- * A good verification at this turn of the loop by whoever *facts names as the last: in the vault, and
- * noted before the caller replies. was: of the facts before.
+ * A good verification at this turn of the loop by whoever *facts names as the last: in the vault,
+ * and noted before the caller replies. was: of the facts before.
  */
 struct last_use {
 	uint64_t used_us;
@@ -28,8 +28,8 @@ void last_use_verified(struct agent *a, token_ref ref, const struct last_use *wa
 void last_use_fetched(struct agent *a, struct span name, uint64_t now_us, struct span by);
 
 /*
- * After the store's key was changed (Rekey): notes of before can be opened by nobody, so all that the
- * store does not have is noted anew.
+ * After the store's key was changed (Rekey): notes of before can be opened by nobody, so all that
+ * the store does not have is noted anew.
  */
 void last_use_rekeyed(struct agent *a);
 

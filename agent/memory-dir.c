@@ -1,6 +1,6 @@
 /*
- * agent/memory-dir.c - see memory-dir.h. The names stand in a memfd of their own, so that a file can
- * be renamed in one step, which the names under which systemd holds descriptors do not allow.
+ * agent/memory-dir.c - see memory-dir.h. The names stand in a memfd of their own, so that a file
+ * can be renamed in one step, which the names under which systemd holds descriptors do not allow.
  *
  * Invariant: of the two lists in that memfd the whole one with the higher number counts, and the
  * service manager has been given every file that is in it. So a new file is given away before it is
@@ -160,7 +160,8 @@ static int check_files(const struct memory_dir *d, struct memory_dir_error *e)
 		if (!d->list.files[i].name[0] || d->fds[i] >= 0)
 			continue;
 		snprintf(e->text, sizeof(e->text),
-			 "of what Storage=volatile keeps in memory, the service manager has lost %s: "
+			 "of what Storage=volatile keeps in memory, the service manager has lost "
+			 "%s: "
 			 "raise FileDescriptorStoreMax= of the unit; " MEMORY_DIR_REMEDY,
 			 d->list.files[i].name);
 		return -EBADMSG;

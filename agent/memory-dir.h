@@ -1,6 +1,6 @@
 /*
- * agent/memory-dir.h - a directory in memory: files with names, each a memfd that the service manager
- * holds for the next agent. What keeps its files in a directory can keep them here.
+ * agent/memory-dir.h - a directory in memory: files with names, each a memfd that the service
+ * manager holds for the next agent. What keeps its files in a directory can keep them here.
  *
  * However the agent ends, the next one finds the names and the bytes as they were. Nothing is on a
  * disk; a power cut, or a stop of the service, ends all of it. Root can read the files: what is in
@@ -19,8 +19,8 @@ struct memory_dir;
 struct sqlite3_vfs;
 
 /* How to get rid of what is held, for messages. */
-#define MEMORY_DIR_REMEDY                                                                         \
-	"to begin with an empty store, stop the service (from systemd 254 on, also \"systemctl "    \
+#define MEMORY_DIR_REMEDY                                                                        \
+	"to begin with an empty store, stop the service (from systemd 254 on, also \"systemctl " \
 	"clean --what=fdstore\" it) and start it"
 
 enum {
@@ -45,13 +45,16 @@ void memory_dir_close(struct memory_dir *d);
 /* Whether files outlive this agent. */
 bool memory_dir_is_kept(const struct memory_dir *d);
 
-/* Has the service manager drop all files that were passed at the start. 1: there were some; 0: none. */
+/*
+ * Has the service manager drop all files that were passed at the start. 1: there were some; 0:
+ * none.
+ */
 int memory_dir_drop(void);
 
 /*
- * As state_dir_open_file() does: with O_CREAT a new file (-EEXIST), else one that is there (-ENOENT).
- * Gives a descriptor, open for reading and writing, at its start; or a negative errno (-ENFILE: there
- * are too many). Descriptors of one file share their place in it.
+ * As state_dir_open_file() does: with O_CREAT a new file (-EEXIST), else one that is there
+ * (-ENOENT). Gives a descriptor, open for reading and writing, at its start; or a negative errno
+ * (-ENFILE: there are too many). Descriptors of one file share their place in it.
  */
 int memory_dir_open_file(struct memory_dir *d, const char *name, int flags) MUST_USE;
 
@@ -67,8 +70,9 @@ bool memory_dir_is_there(struct memory_dir *d, const char *name);
 long long memory_dir_size(struct memory_dir *d, const char *name);
 
 /*
- * The name of a way for SQLite to open files of this directory, by paths that end in "/NAME"; it lasts
- * as long as the directory. Any database is to be closed before that. NULL: no memory. (memory-vfs.c)
+ * The name of a way for SQLite to open files of this directory, by paths that end in "/NAME"; it
+ * lasts as long as the directory. Any database is to be closed before that. NULL: no memory.
+ * (memory-vfs.c)
  */
 const char *memory_dir_vfs(struct memory_dir *d);
 void memory_vfs_free(struct sqlite3_vfs *vfs);

@@ -1,7 +1,7 @@
 /*
- * agent/memory-vfs.c - SQLite on files of a memory-dir.h: reads, writes and sizes by descriptor. There
- * is one user of a database, so nothing is locked; nothing is synced either, for what a write has
- * brought into a memfd outlives the process.
+ * agent/memory-vfs.c - SQLite on files of a memory-dir.h: reads, writes and sizes by descriptor.
+ * There is one user of a database, so nothing is locked; nothing is synced either, for what a write
+ * has brought into a memfd outlives the process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +74,8 @@ static int write_file(sqlite3_file *file, const void *p, int n, sqlite3_int64 at
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return errno == ENOSPC || errno == ENOMEM ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+			return errno == ENOSPC || errno == ENOMEM ? SQLITE_FULL
+								  : SQLITE_IOERR_WRITE;
 		src += done;
 		at += done;
 		left -= (size_t)done;

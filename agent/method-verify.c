@@ -1,6 +1,7 @@
 /*
  * agent/method-verify.c - the call that all others exist for. On the good path: no allocation, no
- * look-up of names, no log line, no system call but those of the connection.
+ * look-up of names, no log line, no system call but those of the connection (and one for a token's
+ * first use in a second: last-use.h).
  */
 #include <errno.h>
 #include <stddef.h>

@@ -75,7 +75,8 @@ START_TEST(there_is_room_for_so_many_files_and_for_others_once_they_are_gone)
 			ck_assert_int_eq(memory_dir_remove(d, name), 0);
 		}
 	}
-	ck_assert_int_eq(memory_dir_open_file(d, "0123456789012345678901234567890123456789", O_CREAT),
+	ck_assert_int_eq(memory_dir_open_file(d, "0123456789012345678901234567890123456789",
+					      O_CREAT),
 			 -ENAMETOOLONG);
 	memory_dir_close(d);
 }

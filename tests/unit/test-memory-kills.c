@@ -1,9 +1,9 @@
 /*
- * tests/unit/test-memory-kills.c - a store in memory, whose process is killed at each of its writes,
- * one after the other, and taken up by the next one from what the service manager holds.
+ * tests/unit/test-memory-kills.c - a store in memory, whose process is killed at each of its
+ * writes, one after the other, and taken up by the next one from what the service manager holds.
  *
- * Each process is a child of the test, which plays the manager. In a child, calls that change memfds or
- * talk to the manager are counted, and the one whose turn it is is its last.
+ * Each process is a child of the test, which plays the manager. In a child, calls that change
+ * memfds or talk to the manager are counted, and the one whose turn it is is its last.
  */
 #include "agent/memory-dir.h"
 
@@ -21,7 +21,10 @@ enum { HELD = 32, ROWS = 24, CHANGES = 12, HIGH = 200 };
 
 /* What children and the test both see. */
 struct shared {
-	/* Changes that were begun, and those that were said to be kept: row n % ROWS + 1 gets its next version. */
+	/*
+	 * Changes that were begun, and those that were said to be kept: row n % ROWS + 1 gets its
+	 * next version.
+	 */
 	uint64_t begun, kept;
 	int calls, kill_at; /* of this child; 0: never */
 	bool is_through;
@@ -49,7 +52,9 @@ static ssize_t write_at(int fd, const void *p, size_t n, off_t at)
 
 	if (!is_last())
 		return syscall(SYS_pwrite64, fd, p, n, at);
-	done = shared->kill_at % 3 ? syscall(SYS_pwrite64, fd, p, n / (size_t)(shared->kill_at % 3), at) : 0;
+	done = shared->kill_at % 3
+		       ? syscall(SYS_pwrite64, fd, p, n / (size_t)(shared->kill_at % 3), at)
+		       : 0;
 	die();
 	return done;
 }
@@ -176,12 +181,12 @@ static void pass_held(void)
 		unsetenv("LISTEN_FDS");
 }
 
-#define NEED(held, ...)                                                                    \
-	do {                                                                               \
-		if (!(held)) {                                                             \
+#define NEED(held, ...)                                                                  \
+	do {                                                                             \
+		if (!(held)) {                                                           \
 			snprintf(shared->trouble, sizeof(shared->trouble), __VA_ARGS__); \
-			_exit(1);                                                          \
-		}                                                                          \
+			_exit(1);                                                        \
+		}                                                                        \
 	} while (0)
 
 /* The version that a row has once n changes were made; it is deleted by every fifth of its own. */
@@ -283,7 +288,8 @@ static bool run(struct box *b, int kill_at)
 
 static void begin(struct box *b)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	UNIT_CHECK(shared != MAP_FAILED, "mmap");
 	box_init(b);
 	manager_start();
