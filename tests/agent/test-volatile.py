@@ -228,7 +228,7 @@ def without_a_service_manager_it_works_and_says_once_that_a_restart_forgets():
     env = with_key(agent)
     for n in range(2):
         agent.spawn(env=env)
-        wait_until(lambda: os.path.exists(agent.socket) or not agent.is_running(), "its socket")
+        wait_until(lambda: agent.log().count(" serves ") > n or not agent.is_running(), "its start")
         c = agent.connect()
         assert c.list() == []
         assert c.call("Verify", token=c.call("Issue", name="n")["token"])
