@@ -77,9 +77,13 @@ void sqlite_store_cut_log(struct sqlite_store *s)
 		(void)log->pMethods->xTruncate(log, LOG_HEADER + n * LOG_FRAME);
 }
 
+/*
+ * An empty log that was made just now waits for the first commit, whose sync brings it and its name
+ * to the disk, and with that all names: a start costs no more syncs than it must.
+ */
 int sqlite_store_sync(struct sqlite_store *s)
 {
-	sqlite3_file *files[] = { log_of(s), NULL };
+	sqlite3_file *files[] = { s->log_is_new ? NULL : log_of(s), NULL };
 
 	(void)sqlite3_file_control(s->file.db, "main", SQLITE_FCNTL_FILE_POINTER, &files[1]);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -89,7 +93,7 @@ int sqlite_store_sync(struct sqlite_store *s)
 		if (rc != SQLITE_OK)
 			return sqlite_errno(s->file.db, rc);
 	}
-	return state_dir_sync(s->dir);
+	return s->log_is_new ? 0 : state_dir_sync(s->dir);
 }
 
 /* Of the log into the file. One that is cut to nothing has no frames that count. */
