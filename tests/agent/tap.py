@@ -53,6 +53,16 @@ def scratch():
 _current = None
 
 
+@contextlib.contextmanager
+def outside_of_tests():
+    """scratch() for a program that is no test."""
+    global _current
+    _current = Test(outside_of_tests, timeout=0, needs=())
+    with tempfile.TemporaryDirectory(prefix="jeton-", dir="/tmp") as _current.directory:
+        os.chmod(_current.directory, 0o755)
+        yield
+
+
 def _run_here(t):
     """In the test's process: what came of it."""
     for need in t.needs:
