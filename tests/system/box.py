@@ -65,10 +65,13 @@ class Failed(AssertionError):
 class Box:
     """A machine of one test, which ends with it."""
 
+    _n = 0
+
     def __init__(self, policy="", settings="", root="/", start=True, bare=False, binds=()):
         """bare: with nothing of Jeton's. binds: what else is to be seen in it, as systemd-box has it."""
         # Control groups go by the name alone, whatever directory machines are noted in.
-        self.name = f"jeton-{os.getpid()}"
+        Box._n += 1
+        self.name = f"jeton-{os.getpid()}" + (f"-{Box._n}" if Box._n > 1 else "")
         self.environment = _environment(tap.scratch())
         tap.AT_END.insert(0, self.stop)
         tap.AT_FAILURE.insert(0, self._show)
@@ -76,7 +79,7 @@ class Box:
         if bare:
             self._tool("start", self.name, "--root", root, *shown, "--with", str(os.getpid()))
             return
-        overlay = f"{tap.scratch()}/overlay"
+        overlay = f"{tap.scratch()}/overlay-{Box._n}"
         os.makedirs(f"{overlay}/etc/jeton/policy.d")
         os.makedirs(f"{overlay}/etc/jeton/jeton.conf.d")
         self._put(f"{overlay}/etc/jeton/policy.d/test.policy", policy or "[Access]\nUser=root\nScope=a:read\n")

@@ -186,13 +186,18 @@ def the_guides_agent_of_ones_own_works():
 @test
 def what_the_guide_tells_administrators_works():
     box = begin()
-    for heading in ("Settings", "The key", "Backup"):
+    for heading in ("Settings", "The key"):
         text, = of_form(heading, "sh")
         box.sh(f"set -e\n{text}")
         assert "modulos" in box.sh("jetonctl credentials"), heading
     assert "90d" in box.run("jetonctl", "issue", "x", "--lifetime", "1y", user="ci", check=False).stderr
     box.sh("mv /var/lib/jeton/master.key /root; systemctl restart jetond")
     assert "modulos" in box.sh("jetonctl credentials")
-    assert box.sh("ls /var/backups/jeton").split() == ["store.db"]
+    ask, give, bring_back = of_form("A backup, and another host", "sh")
+    box.sh(f"set -e\n{ask}", input="a passphrase\n")
+    box.sh(f"set -e\n{give}")
+    box.sh("jetonctl forget modulos")
+    assert "came back" in box.sh(f"set -e\n{bring_back}")
+    assert box.sh("ls /var/backups/jeton").split() == ["monday", "tuesday"]
     checks, = of_form("Policies", "sh")
     box.sh("set -e\n" + checks.replace("FILE", "/etc/jeton/policy.d/acme.policy"))
