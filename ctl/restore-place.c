@@ -63,10 +63,13 @@ static int say_not_opened(const struct restore_place *p, int error)
 			    "%s can't be opened: a restore is for root, or for the user that the "
 			    "agent runs as",
 			    p->path);
-	return fail(EXIT_FAILED,
-		    "the agent's state directory %s can't be opened (%s): --state DIR names "
-		    "another",
-		    p->path, strerror(error));
+	if (error == ENOENT)
+		return fail(EXIT_FAILED,
+			    "there is no state directory %s: start jetond there once, which makes "
+			    "it, or name another one by --state",
+			    p->path);
+	return fail(EXIT_FAILED, "the agent's state directory %s can't be opened: %s", p->path,
+		    strerror(error));
 }
 
 static int say_no_key(const struct restore_place *p)

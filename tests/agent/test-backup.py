@@ -723,7 +723,7 @@ def where_the_state_is_must_be_known():
     path = backup(agent)
     assert "--state DIR says where" in tool("--socket", agent.socket, "restore", path, status=2)
     assert "there is no restore.pub" in tool("--socket", agent.socket, "restore", path, "--state", scratch(), status=1)
-    assert "can't be opened" in tool("--socket", agent.socket, "restore", path, "--state", f"{scratch()}/no", status=1)
+    assert "there is no state directory" in tool("--socket", agent.socket, "restore", path, "--state", f"{scratch()}/no", status=1)
 
 
 main()
