@@ -193,9 +193,7 @@ static int tell_agent(const struct args *a, struct jeton *jeton, const struct re
 	r = jeton_reload(jeton);
 	if (restore_place_result(place, restored->start, &restored->result) == 0)
 		return restore_report(a, restored);
-	if (r != 0 && ask_status(r) != EXIT_NO_AGENT)
-		say("%s", jeton_error_message(jeton));
-	return restore_report_waiting(a, place->path, ask_status(r), restored);
+	return restore_report_waiting(a, jeton, r, place->path, restored);
 }
 
 static int restore(const struct args *a, struct jeton *jeton, const struct restore_place *place,

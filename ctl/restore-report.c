@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ctl/ask.h"
 #include "ctl/facts.h"
 #include "ctl/output.h"
 
@@ -140,17 +141,32 @@ int restore_report(const struct args *a, struct restored *r)
 		    "comes when it reloads or starts again, or by restoring again");
 }
 
-int restore_report_waiting(const struct args *a, const char *dir, int status, struct restored *r)
+int restore_report_waiting(const struct args *a, struct jeton *jeton, int result, const char *dir,
+			   struct restored *r)
 {
 	if (!a->json) {
 		print_origin(r);
 		print_missing(&r->owners);
 	}
-	say(status == EXIT_NO_AGENT
-		    ? "No agent runs: the backup lies in %s/restore, and is taken in when one "
-		      "starts there; its log then says what came back."
-		    : "The agent was not told, or is another one than that of %s: the backup lies "
-		      "there as restore, and is taken in when the agent next reloads or starts.",
+	if (ask_status(result) == EXIT_NO_AGENT) {
+		say("No agent runs: the backup lies in %s/restore, and is taken in when one starts "
+		    "there; its log then says what came back.",
+		    dir);
+		return EXIT_DONE;
+	}
+	if (result == JETON_ERROR_AGENT_LOCKED) {
+		say("The agent is locked: the backup lies in %s/restore, and is taken in when it "
+		    "is "
+		    "unlocked (jetonctl unlock); its log then says what came back.",
+		    dir);
+		return EXIT_DONE;
+	}
+	say("The backup lies in %s/restore, and is taken in when the agent of that directory next "
+	    "reloads or starts.",
 	    dir);
-	return status == EXIT_NO_AGENT ? EXIT_DONE : status == EXIT_DONE ? EXIT_FAILED : status;
+	return result ? ask_failed(jeton, result)
+		      : fail(EXIT_FAILED,
+			     "the agent at %s took in nothing: is its state elsewhere (--state "
+			     "DIR)?",
+			     jeton_path(jeton));
 }

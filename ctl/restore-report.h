@@ -4,6 +4,7 @@
 #include "ctl/args.h"
 #include "ctl/backup-copy.h"
 #include "ctl/owners.h"
+#include "protocol/jeton.h"
 
 struct restored {
 	uint8_t start[BACKUP_START_LEN]; /* tells it from another */
@@ -16,7 +17,8 @@ struct restored {
 int restore_report(const struct args *a, struct restored *r);
 
 /*
- * Says that it lies in dir and waits for the agent, which could not be told: status is why. Returns
- * the exit status.
+ * Says that it lies in dir and waits for the agent, which has not taken it in; result is what its call
+ * ended with. Returns the exit status.
  */
-int restore_report_waiting(const struct args *a, const char *dir, int status, struct restored *r);
+int restore_report_waiting(const struct args *a, struct jeton *jeton, int result, const char *dir,
+			   struct restored *r);

@@ -3,6 +3,7 @@
 
 import ctypes
 import ctypes.util
+import json
 import os
 import random
 import shutil
@@ -724,6 +725,93 @@ def where_the_state_is_must_be_known():
     assert "--state DIR says where" in tool("--socket", agent.socket, "restore", path, status=2)
     assert "there is no restore.pub" in tool("--socket", agent.socket, "restore", path, "--state", scratch(), status=1)
     assert "there is no state directory" in tool("--socket", agent.socket, "restore", path, "--state", f"{scratch()}/no", status=1)
+
+
+
+# ---- with a lock ---------------------------------------------------------------------------------
+
+@test
+def locking_ends_a_backup_that_is_under_way_and_allows_no_other():
+    agent = started("MaxTokensPerUser=100000")
+    issue(agent.connect(), 3000, "x" * 100)
+    admin = agent.admin()
+    sock = ask(admin)
+    admin.call("Lock", passphrase="locked")
+    assert len(read_all(sock)) < 3000 * 200
+    assert admin.error("Backup").name == "AgentLocked"
+    said = tool("--socket", agent.socket, "backup", f"{scratch()}/no", status=1)
+    assert "locked" in said and not os.path.exists(f"{scratch()}/no"), said
+    admin.call("Unlock", passphrase="locked")
+    assert len(take(admin)) == 3002
+
+
+@test
+def a_locked_agent_takes_a_backup_in_when_it_is_unlocked():
+    old, new = started(), started()
+    made = issue(old.connect(), 3)
+    old.admin().call("Put", credential="api-key", text="a value")
+    path = backup(old)
+    new.admin().call("Lock", passphrase="locked")
+    said = restore(new, path)
+    assert "The agent is locked" in said and left(new) == ["restore"], (said, left(new))
+    new.restart()
+    assert left(new) == ["restore"] and new.admin().call("GetStatus")["state"] == "locked"
+    new.admin().call("Unlock", passphrase="locked")
+    wait_until(lambda: "restore" not in left(new), "it is taken in")
+    assert new.connect().call("Verify", token=made[0][0])
+    assert new.connect().call("Fetch", credential="api-key")["text"] == "a value"
+
+
+@test(timeout=150)
+def locked_in_the_midst_of_a_restore_it_begins_anew_when_it_is_unlocked():
+    old, new = started("MaxTokensPerUser=100000"), started("MaxTokensPerUser=100000")
+    made = issue(old.connect(), 2000)
+    old.admin().call("Put", credential="api-key", text="a value")
+    path = backup(old)
+    new.stop()
+    restore(new, path)
+    new.start()
+    n = new.admin().call("GetStatus")["tokensActive"]
+    new.admin().call("Lock", passphrase="locked")
+    while "restore" in left(new) and n < 1900:
+        new.admin().call("Unlock", passphrase="locked")
+        wait_until(lambda: "restore" not in left(new) or new.admin().call("GetStatus")["tokensActive"] > n, "more")
+        new.admin().call("Lock", passphrase="locked")
+        n = new.admin().call("GetStatus")["tokensActive"]
+    new.admin().call("Unlock", passphrase="locked")
+    wait_until(lambda: "restore" not in left(new), "it is taken in")
+    assert new.admin().call("GetStatus")["tokensActive"] == len(made)
+    assert new.connect().call("Fetch", credential="api-key")["text"] == "a value"
+
+
+# ---- as JSON -------------------------------------------------------------------------------------
+
+@test
+def both_tell_their_figures_as_json():
+    agent = started()
+    issue(agent.connect(), 3)
+    path = f"{scratch()}/as-json"
+    told = json.loads(tool("--json=short", "--socket", agent.socket, "backup", path))
+    assert (told.pop("tokensActive"), told.pop("tokensEnded"), told.pop("credentials")) == (3, 0, 0)
+    assert abs(told.pop("takenUSec") - now_us()) < 60e6 and not told, told
+    told = json.loads(restore(agent, path, "--json=pretty"))
+    assert told["tokensKnown"] == 3 and told["tokensRestored"] == 0 and len(told) == 12, told
+
+
+@test
+def an_agent_without_a_disk_is_backed_up_as_any():
+    agent = Agent("Storage=volatile", POLICY)
+    os.makedirs(f"{agent.dir}/keys", mode=0o755)
+    with open(f"{agent.dir}/keys/jeton.master", "wb") as f:
+        f.write(os.urandom(32))
+    os.chmod(f"{agent.dir}/keys/jeton.master", 0o600)
+    if IS_ROOT:
+        os.chown(f"{agent.dir}/keys/jeton.master", AGENT_UID, AGENT_UID)
+    agent.start(env={"CREDENTIALS_DIRECTORY": f"{agent.dir}/keys"})
+    made, other = issue(agent.connect(), 3), started()
+    assert "3 came back" in restore(other, backup(agent))
+    assert other.connect().call("Verify", token=made[0][0])
+    assert not os.path.exists(agent.state)
 
 
 main()
