@@ -47,6 +47,20 @@ static void note_why(struct audit_note *note, const char *why)
 	snprintf(note->why, sizeof(note->why), "%s", why);
 }
 
+static uint32_t tag_of_span(struct span text)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < text.n; i++)
+		h = (h ^ (unsigned char)text.p[i]) * 16777619U;
+	return h ^ h >> 16;
+}
+
+static uint32_t tag_of(const char *text)
+{
+	return tag_of_span(span_of(text));
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 /* The log as it is where there is no journal: what the peer may have wondered about, and no flood. */
@@ -94,7 +108,7 @@ void audit_refused(struct request *req, const char *error)
 		return;
 	if (!audit_has_journal(a))
 		log_refusal(req, method, result);
-	key = audit_repeat_key(req->connection->peer.uid, operation, refusal, 0);
+	key = audit_repeat_key(req->connection->peer.uid, operation, refusal, tag_of(req->why));
 	if (audit_repeats_count(&a->audit->refused, key, req->about.token, req->connection->peer.pid,
 				req->about.credential) == AUDIT_FIRST) {
 		tell_refusal(req, operation, result, &note);
@@ -109,11 +123,14 @@ static void refuse_other(struct agent *a, const struct audit_actor *who,
 			 uint64_t token, const char *why)
 {
 	const char *name;
-	uint32_t more = audit_verifier_tag(0, who->unit) ^ audit_verifier_tag(1, credential);
-	uint64_t key = audit_repeat_key(who->uid, operation, audit_refusal(result, &name),
-					operation == AUDIT_LOAD ? more ^ more >> 16 : 0);
+	uint32_t more = tag_of(why);
 	struct audit_note note;
+	uint64_t key;
 
+	/* Names count where it was the manager that gave them. */
+	if (operation == AUDIT_LOAD && strcmp(result, "PermissionDenied") != 0)
+		more ^= tag_of(who->unit) * 31 ^ tag_of(credential);
+	key = audit_repeat_key(who->uid, operation, audit_refusal(result, &name), more);
 	if (audit_repeats_count(&a->audit->refused, key, token, who->pid, span_of(credential)) ==
 	    AUDIT_FIRST) {
 		note = (struct audit_note){ .entry = audit_entry_of(a, who, operation, result) };
@@ -192,20 +209,11 @@ static void note_fetch(struct agent *a, const struct audit_actor *who,
 	audit_repeats_first(&a->audit->fetched, key, &note);
 }
 
-static uint32_t tag_of_name(struct span name)
-{
-	uint32_t h = 2166136261U;
-
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ (unsigned char)name.p[i]) * 16777619U;
-	return h ^ h >> 16;
-}
-
 /* By uid, unit and credential. */
 static uint64_t fetch_key(uid_t uid, uint32_t tag, enum audit_operation operation,
 			  struct span credential)
 {
-	return audit_repeat_key(uid, operation, 0, tag_of_name(credential) ^ tag ^ tag >> 16);
+	return audit_repeat_key(uid, operation, 0, tag_of_span(credential) ^ tag ^ tag >> 16);
 }
 
 void audit_fetched(struct request *req, struct span credential)
