@@ -537,8 +537,16 @@ int jeton_explain(struct jeton *jeton, const char *user, const char *unit, const
 		  const char *const **ret_lines) JETON_MUST_USE;
 
 int jeton_reload(struct jeton *jeton) JETON_MUST_USE;
+
+/*
+ * Locks the agent: until it is unlocked with this passphrase (1 to 1024 bytes), over restarts too, it
+ * tells its status, revokes by id, and answers JETON_ERROR_AGENT_LOCKED to all else. Either takes up
+ * to a few seconds. JETON_ERROR_WRONG_PASSPHRASE: error_info's retry_after_s says for how long no
+ * other one is looked at. The library wipes its copy of the passphrase.
+ */
 int jeton_lock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
 int jeton_unlock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
+
 int jeton_rekey(struct jeton *jeton) JETON_MUST_USE;
 
 /*

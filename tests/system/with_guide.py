@@ -20,7 +20,7 @@ SCRIPTS = {
 RUN = {
     "Before all else": 4, "A script": 2, "git, docker, aws, kubectl, curl": 1, "A cron job": 1, "A systemd service": 3,
     "A CI job": 1, "A local HTTP API that verifies": 3, "Rotation without an outage": 3, "An agent of your own": 1,
-    "Settings": 1, "Policies": 1, "The key": 1, "Backup": 1,
+    "Settings": 1, "Policies": 1, "The key": 1, "Backup": 1, "Locking": 1,
 }
 NOT_RUN = {
     "A container": "no podman, and no image to run; tests/agent/test-peers.py has peers of other namespaces",
