@@ -29,6 +29,7 @@
 #include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
 #include "agent/socket.h"
+#include "agent/unsealing.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
@@ -224,9 +225,9 @@ static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const ui
 
 static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)
 {
-	int r = masterkey_read(a->paths.state, key, error);
-	if (r == 0)
-		r = store_open(a->paths.state, key, &a->mem, &a->store, error);
+	int r = unsealing_open(a->paths.state, NULL, key, &a->mem, &a->store, &a->unsealed,
+			       error);
+
 	if (r == 0 && memory_dir_drop() > 0)
 		log_notice("what was kept with Storage=volatile is gone, for it is "
 			   "Storage=persistent now");
@@ -237,7 +238,7 @@ static int open_persistent(struct agent *a, uint8_t *key, struct store_error *er
 static int open_volatile(struct agent *a, uint8_t *key, struct store_error *error)
 {
 	struct memory_dir_error e;
-	int r = masterkey_read_credential(key, error);
+	int r = masterkey_is_credential() ? 0 : masterkey_read_credential(key, error);
 
 	if (r < 0)
 		return r;
@@ -247,7 +248,7 @@ static int open_volatile(struct agent *a, uint8_t *key, struct store_error *erro
 	if (!memory_dir_is_kept(a->memory_dir))
 		log_notice("Storage=volatile, and no service manager holds what is in memory: a "
 			   "restart forgets all tokens and credentials");
-	r = store_open_memory(a->memory_dir, key, &a->mem, &a->store, error);
+	r = unsealing_open(NULL, a->memory_dir, key, &a->mem, &a->store, &a->unsealed, error);
 	if (r == -EKEYREJECTED)
 		return store_fail(error, r,
 				  "what Storage=volatile holds in memory is sealed with another master "
@@ -308,6 +309,8 @@ static int load_store(struct agent *a, struct store_error *error)
 		store_on_thread(a->store, sandbox_enter_store, &a->sandbox);
 		r = store_start(a->store, error);
 	}
+	if (r == 0)
+		unsealing_settle(a->store, a->unsealed);
 	if (r == 0 && store_is_migrated(a->store))
 		log_notice("the store in %s is in the present format from now on; the one of before "
 			   "is kept as store.db.1, for an earlier version of Jeton, and may be "

@@ -16,6 +16,7 @@
 #include "agent/secretmem.h"
 #include "agent/settings.h"
 #include "agent/store.h"
+#include "agent/unsealing.h"
 #include "agent/vault.h"
 #include "protocol/call-read.h"
 #include "protocol/frame.h"
@@ -113,6 +114,7 @@ struct agent {
 	struct vault *vault;
 	struct memory_dir *memory_dir; /* where the store is with Storage=volatile; else NULL */
 	struct store *store;
+	enum unsealed unsealed; /* by which key it was opened */
 	struct holders *holders;
 	struct events events;
 	struct watch *watches;	       /* all that stand */

@@ -271,6 +271,12 @@ void pending_complete(struct pending *p)
 	change_defer(p->agent, &p->deferred);
 }
 
+void pending_fail(struct pending *p)
+{
+	p->on_complete = reply_store_failed;
+	change_defer(p->agent, &p->deferred);
+}
+
 void pending_cancel(struct pending *p)
 {
 	if (!p)

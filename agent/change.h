@@ -112,6 +112,8 @@ struct pending *pending_new(struct request *req,
 /* The same, after which the message is dispatched again. */
 struct pending *pending_new_again(struct request *req);
 void pending_complete(struct pending *p);
+/* Likewise, but the answer is StoreFailed. */
+void pending_fail(struct pending *p);
 /* It is not waited for after all; NULL is fine. */
 void pending_cancel(struct pending *p);
 

@@ -52,7 +52,7 @@ static const struct method agent_methods[] = {
 	{ "Explain", method_explain, ANYONE, EVEN_WHEN_REFUSING },
 	{ "Lock", method_lock, ADMINISTRATORS, 0 },
 	{ "Unlock", method_unlock, ADMINISTRATORS, EVEN_WHEN_LOCKED },
-	{ "Rekey", NULL, ADMINISTRATORS, 0 },
+	{ "Rekey", method_rekey, ADMINISTRATORS, 0 },
 	{ "Backup", method_backup, ADMINISTRATORS, REPLY_IS_POINT },
 	{ "ReadAudit", method_read_audit, ADMINISTRATORS, NEEDS_MORE },
 };

@@ -21,7 +21,9 @@
 
 #define KEY_FILE "master.key"
 #define NEW_KEY_FILE "master.key.new"
+#define NEXT_KEY_FILE "master.key.next"
 #define CREDENTIAL "jeton.master"
+#define OLD_CREDENTIAL "jeton.master.old"
 
 enum { HEX_LEN = 2 * STORE_KEY_LEN };
 
@@ -102,7 +104,7 @@ static int take_key(const char *path, int fd, off_t size, uint8_t *key, struct s
  * systemd guards the directory; its files may be links or belong to root and be lent by an access
  * list, so only what makes a key no secret is refused. Returns 1, or 0 where there is none.
  */
-static int read_credential(uint8_t *key, struct store_error *e)
+static int read_credential(const char *name, uint8_t *key, struct store_error *e)
 {
 	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
 	_cleanup_close_ int fd = -1;
@@ -112,7 +114,7 @@ static int read_credential(uint8_t *key, struct store_error *e)
 
 	if (!dir)
 		return 0;
-	if (snprintf(path, sizeof(path), "%s/" CREDENTIAL, dir) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
 		return store_fail(e, -ENAMETOOLONG, "$CREDENTIALS_DIRECTORY is too long");
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
@@ -146,14 +148,15 @@ static int judge_key_file(const char *path, const struct stat *st, struct store_
 }
 
 /* Returns 1, or 0 where there is none. */
-static int read_key_file(const struct state_dir *d, uint8_t *key, struct store_error *e)
+static int read_key_file(const struct state_dir *d, const char *name, uint8_t *key,
+			 struct store_error *e)
 {
-	_cleanup_close_ int fd = state_dir_open_file(d, KEY_FILE, O_RDONLY);
-	char path[PATH_MAX + sizeof("/" KEY_FILE)];
+	_cleanup_close_ int fd = state_dir_open_file(d, name, O_RDONLY);
+	char path[PATH_MAX + sizeof("/" NEXT_KEY_FILE)];
 	struct stat st;
 	int r;
 
-	snprintf(path, sizeof(path), "%s/" KEY_FILE, d->path);
+	snprintf(path, sizeof(path), "%s/%s", d->path, name);
 	if (fd == -ENOENT)
 		return 0;
 	if (fd == -ELOOP)
@@ -171,21 +174,26 @@ static int read_key_file(const struct state_dir *d, uint8_t *key, struct store_e
 
 /* ---- a new key ------------------------------------------------------------------------------- */
 
-static int write_new(const struct state_dir *d, const uint8_t *key)
+/* In place of what has that name; its bytes are on the disk, its name is not yet sure to be. */
+static int write_file(const struct state_dir *d, const char *name, const uint8_t *key)
 {
 	_cleanup_close_ int fd = -1;
-	int r;
+	int r = state_dir_remove(d, name);
 
-	/* What a first start that was killed has left: no name was ever given to it. */
-	r = state_dir_remove(d, NEW_KEY_FILE);
 	if (r < 0)
 		return r;
-	fd = state_dir_open_file(d, NEW_KEY_FILE, O_WRONLY | O_CREAT);
+	fd = state_dir_open_file(d, name, O_WRONLY | O_CREAT);
 	if (fd < 0)
 		return fd;
 	r = fd_write_all(fd, key, STORE_KEY_LEN);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
+	return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
+static int write_new(const struct state_dir *d, const uint8_t *key)
+{
+	/* What a first start that was killed has left goes: no name was ever given to it. */
+	int r = write_file(d, NEW_KEY_FILE, key);
+
 	/* Never in place of another: a key that is overwritten is lost. */
 	if (r == 0 && renameat2(d->fd, NEW_KEY_FILE, d->fd, KEY_FILE, RENAME_NOREPLACE) < 0)
 		r = -errno;
@@ -216,7 +224,7 @@ static int make_first_key(const struct state_dir *d, uint8_t *key, struct store_
 	if (r < 0)
 		return r;
 	/* Another first start may have made both since we looked. */
-	r = read_key_file(d, key, e);
+	r = read_key_file(d, KEY_FILE, key, e);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = store_sqlite_exists(d);
@@ -234,7 +242,7 @@ static int make_first_key(const struct state_dir *d, uint8_t *key, struct store_
 
 int masterkey_read_credential(uint8_t *key, struct store_error *ret_error)
 {
-	int r = read_credential(key, ret_error);
+	int r = read_credential(CREDENTIAL, key, ret_error);
 
 	if (r == 0)
 		return store_fail(ret_error, -ENOKEY,
@@ -250,15 +258,89 @@ int masterkey_read(const char *state_dir, uint8_t *key, struct store_error *ret_
 	struct state_dir d = STATE_DIR_NONE;
 	int r;
 
-	r = read_credential(key, ret_error);
+	r = read_credential(CREDENTIAL, key, ret_error);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = state_dir_open(state_dir, &d, ret_error);
 	if (r < 0)
 		return r;
-	r = read_key_file(&d, key, ret_error);
+	r = read_key_file(&d, KEY_FILE, key, ret_error);
 	if (r == 0)
 		r = make_first_key(&d, key, ret_error);
 	state_dir_close(&d);
 	return r < 0 ? r : 0;
+}
+
+/* ---- another key ----------------------------------------------------------------------------- */
+
+bool masterkey_is_credential(void)
+{
+	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+
+	return dir && snprintf(path, sizeof(path), "%s/" CREDENTIAL, dir) < (int)sizeof(path) &&
+	       access(path, F_OK) == 0;
+}
+
+bool masterkey_has_old_credential(void)
+{
+	const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+
+	return dir && snprintf(path, sizeof(path), "%s/" OLD_CREDENTIAL, dir) < (int)sizeof(path) &&
+	       access(path, F_OK) == 0;
+}
+
+int masterkey_read_old_credential(uint8_t *key, struct store_error *ret_error)
+{
+	return read_credential(OLD_CREDENTIAL, key, ret_error);
+}
+
+int masterkey_read_next(const char *state_dir, uint8_t *key, struct store_error *ret_error)
+{
+	struct state_dir d = STATE_DIR_NONE;
+	int r = state_dir_open(state_dir, &d, ret_error);
+
+	if (r == 0)
+		r = read_key_file(&d, NEXT_KEY_FILE, key, ret_error);
+	state_dir_close(&d);
+	return r;
+}
+
+int masterkey_for_rekey(uint8_t *key, bool *ret_as_file, struct store_error *ret_error)
+{
+	int r = read_credential(CREDENTIAL, key, ret_error);
+
+	if (r < 0)
+		return r;
+	*ret_as_file = r == 0;
+	if (r == 0)
+		randombytes_buf(key, STORE_KEY_LEN);
+	return 0;
+}
+
+int masterkey_write_next(const struct state_dir *d, const uint8_t *key)
+{
+	int r = write_file(d, NEXT_KEY_FILE, key);
+
+	if (r == 0)
+		r = state_dir_sync(d);
+	if (r < 0)
+		(void)state_dir_remove(d, NEXT_KEY_FILE);
+	return r;
+}
+
+int masterkey_adopt_next(const struct state_dir *d)
+{
+	int r = state_dir_rename(d, NEXT_KEY_FILE, KEY_FILE);
+
+	/* It has that name already, where only the sync had failed. */
+	return r < 0 && r != -ENOENT ? r : state_dir_sync(d);
+}
+
+int masterkey_drop_next(const struct state_dir *d)
+{
+	int r = state_dir_remove(d, NEXT_KEY_FILE);
+
+	return r < 0 ? r : state_dir_sync(d);
 }

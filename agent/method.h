@@ -49,6 +49,9 @@ enum dispatched method_backup(struct request *req);
 enum dispatched method_lock(struct request *req);
 enum dispatched method_unlock(struct request *req);
 
+/* method-rekey.c */
+enum dispatched method_rekey(struct request *req);
+
 /* method-admin.c */
 enum dispatched method_get_status(struct request *req);
 enum dispatched method_reload(struct request *req);

@@ -350,7 +350,7 @@ enum dispatched restore_wait(struct request *req)
 	return DISPATCH_LATER;
 }
 
-void restore_start(struct agent *a)
+void restore_rekeyed(struct agent *a)
 {
 	struct store_error e = { "" };
 
@@ -358,5 +358,11 @@ void restore_start(struct agent *a)
 		return;
 	if (restore_file_publish(a->paths.state, a->store, a->scratch->random, &e) < 0)
 		log_warning("no backup can be restored here: %s", e.text);
-	restore_begin(a);
+}
+
+void restore_start(struct agent *a)
+{
+	restore_rekeyed(a);
+	if (a->settings.storage != STORAGE_VOLATILE)
+		restore_begin(a);
 }

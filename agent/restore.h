@@ -15,6 +15,9 @@ struct request;
 /* Puts the public key where backups are sealed for this agent, and begins with what lies there. */
 void restore_start(struct agent *a);
 
+/* After a change of the store's keys (Rekey): what a backup's key is sealed to is another. */
+void restore_rekeyed(struct agent *a);
+
 /*
  * Begins, where there is something and nothing is under way; not in an agent that is locked, or just
  * after it failed. Returns whether one is under way.

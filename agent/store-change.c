@@ -29,7 +29,7 @@ struct store_change *store_change_new(struct store *s)
 	if (!c)
 		return NULL;
 	c->store = s;
-	c->job.is_change = true;
+	c->job.kind = JOB_CHANGE;
 	return c;
 }
 
@@ -83,6 +83,7 @@ int store_change_put(struct store_change *c, enum store_table table, uint64_t ro
 	if (!step)
 		return -ENOMEM;
 	step->place.version = version;
+	step->owner = owner;
 	step->place.owner = table == STORE_ENDED ? seal_owner_tag(seal, owner) : 0;
 	seal_row(seal, &step->place, record, n, step->sealed);
 	return 0;
@@ -95,7 +96,7 @@ int store_change_delete(struct store_change *c, enum store_table table, uint64_t
 	return add_step(c, table, row, old_version, 0) ? 0 : -ENOMEM;
 }
 
-static void submit(struct store *s, struct job *j)
+void store_submit_job(struct store *s, struct job *j)
 {
 	assert(s->is_running);
 	s->n_under_way++;
@@ -107,7 +108,7 @@ void store_submit(struct store *s, struct store_change *c, void (*done)(void *us
 {
 	c->done = done;
 	c->userdata = userdata;
-	submit(s, &c->job);
+	store_submit_job(s, &c->job);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -141,21 +142,29 @@ static void ask(struct store *s, const struct store_rows *rows)
 	}
 	*copy = *rows;
 	copy->store = s;
-	submit(s, &copy->job);
+	copy->live_at = &s->live;
+	copy->live_next = s->live;
+	if (copy->live_next)
+		copy->live_next->live_at = &copy->live_next;
+	s->live = copy;
+	store_submit_job(s, &copy->job);
 }
 
 void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_row, unsigned max,
 		      void (*done)(void *userdata, struct store_rows *rows, int r), void *userdata)
 {
-	struct ended_query query = {
-		.owner = any ? 0 : seal_owner_tag(s->seal, owner),
-		.before_row = before_row,
-		.max = max,
+	struct rows_asked asked = {
+		.ended = {
+			.owner = any ? 0 : seal_owner_tag(s->seal, owner),
+			.before_row = before_row,
+			.max = max,
+		},
+		.owner = owner,
 	};
 
 	assert(max >= 1 && max <= STORE_READ_MAX);
 	ask(s, &(struct store_rows){ .read = read_ended,
-				     .asked = { .ended = query },
+				     .asked = asked,
 				     .done = done,
 				     .userdata = userdata });
 }
@@ -218,6 +227,9 @@ void store_rows_free(struct store_rows *rows)
 
 	if (!rows)
 		return;
+	*rows->live_at = rows->live_next;
+	if (rows->live_next)
+		rows->live_next->live_at = rows->live_at;
 	for (row = rows->first; row; row = next) {
 		next = row->next;
 		free(row);
@@ -259,14 +271,19 @@ static void put_in_front(struct job **stack, struct job *j)
 
 /*
  * Sorts failed changes: those of rows to be called back from the last to the first, barriers behind
- * all of them.
+ * all of them. A change of keys that waited with them is called back first: whoever waits for a
+ * change finds none under way that was asked for before.
  */
-static void sort_failed(struct job_list *failed, struct job **stack, struct job_list *barriers)
+static void sort_failed(struct store *s, struct job_list *failed, struct job **stack,
+			struct job_list *barriers, int r)
 {
 	struct job *j;
 
 	while ((j = job_list_take(failed)))
-		if (change_of(j)->first)
+		if (j->kind == JOB_REKEY) {
+			j->r = r;
+			store_call_rekeyed(s, j);
+		} else if (change_of(j)->first)
 			put_in_front(stack, j);
 		else
 			job_list_add(barriers, j);
@@ -282,7 +299,7 @@ static void call_failed(struct store *s, struct job_list *failed, int r)
 	struct job *j, *stack = NULL;
 
 	for (;;) {
-		sort_failed(failed, &stack, &barriers);
+		sort_failed(s, failed, &stack, &barriers, r);
 		*failed = queue_take_changes(&s->queue);
 		if (failed->first)
 			continue;
@@ -309,10 +326,12 @@ void store_dispatch(struct store *s)
 			continue;
 		}
 		(void)job_list_take(&l);
-		if (j->is_change)
+		if (j->kind == JOB_CHANGE)
 			call_change(s, j, 0);
-		else
+		else if (j->kind == JOB_READ)
 			call_rows(s, j);
+		else
+			store_call_rekeyed(s, j);
 	}
 	queue_release(&s->queue);
 }

@@ -13,6 +13,7 @@ struct change_step {
 	struct change_step *next;
 	struct seal_place place; /* version: after the change */
 	uint32_t old_version;	 /* 0: there must be none before */
+	uid_t owner;		 /* that place.owner stands for */
 	size_t n;
 	uint8_t sealed[];
 };
@@ -39,6 +40,7 @@ struct rows_asked {
 	uint64_t first_row;	/* of READ_FROM; the one row of READ_ENDED_ROW */
 	unsigned max;		/* of READ_FROM */
 	struct ended_query ended;
+	uid_t owner; /* that ended.owner stands for, where that is not 0 */
 };
 
 struct store_rows {
@@ -50,6 +52,7 @@ struct store_rows {
 	struct row_copy *first, *last;
 	void (*done)(void *userdata, struct store_rows *rows, int r);
 	void *userdata;
+	struct store_rows *live_next, **live_at; /* in struct store */
 };
 
 /* What was seen of the rows, to be held against the root. */
@@ -82,10 +85,18 @@ struct store {
 	/* The loop's. */
 	uint64_t highest_row; /* at the start */
 	size_t n_under_way;   /* submitted, not yet called back */
+	unsigned n_rekeys;    /* of these, that change the keys */
+	struct store_rows *live; /* all that were asked for and not freed yet */
 	unsigned n_read;      /* tables, while loading: a bit each */
 	struct tally tally;   /* likewise */
 
+	/* Not secret. */
+	uint8_t key_check[SEAL_CHECK_LEN]; /* of the master key that it is sealed under */
+	bool has_other_master;		   /* to be sealed under from the start on: */
+	uint8_t sealed_key[SEAL_STORE_KEY_LEN];
+
 	/* The thread's, once it runs. */
+	bool key_is_next;      /* the key that fits is still master.key.next */
 	struct seal_root root; /* of the last commit */
 	uint64_t renew_at_us;  /* not before, CLOCK_MONOTONIC */
 };
@@ -132,6 +143,24 @@ int store_read_root(const struct seal *seal, struct store_backend *b, struct sea
 int store_say_damaged(const struct store *s, const char *what, struct store_error *e);
 int store_say_wrong_key(const struct store *s, struct store_error *e);
 int store_say_unreadable(const struct store *s, int r, struct store_error *e);
+
+/* Hands a job to the thread. */
+void store_submit_job(struct store *s, struct job *j);
+
+/* The thread: reads what was asked for, into the job. */
+void store_read_rows(struct store *s, struct store_rows *rows);
+
+/*
+ * The thread: makes a new file where nothing more may be written to the present one, unless that was
+ * tried a moment ago. Whether it may be written to now.
+ */
+bool store_mend(struct store *s);
+
+/* The thread: changes the keys. Whether they are others now: then nothing more may be taken. */
+bool store_run_rekey(struct store *s, struct job *j);
+
+/* The loop: takes the new keys, or the failure, and calls back. */
+void store_call_rekeyed(struct store *s, struct job *j);
 
 /* Starts the thread (struct store *). */
 void *store_thread(void *userdata);

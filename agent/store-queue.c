@@ -103,18 +103,32 @@ struct job_list queue_collect(struct store_queue *q)
 	return l;
 }
 
-struct job_list queue_take_changes(struct store_queue *q)
+static struct job_list take(struct store_queue *q, bool reads)
 {
-	struct job_list all, changes = { NULL, NULL };
+	struct job_list all, taken = { NULL, NULL };
 	struct job *j;
 
 	pthread_mutex_lock(&q->mutex);
 	all = q->waiting;
 	q->waiting = (struct job_list){ NULL, NULL };
 	while ((j = job_list_take(&all)))
-		job_list_add(j->is_change ? &changes : &q->waiting, j);
+		job_list_add((j->kind == JOB_READ) == reads ? &taken : &q->waiting, j);
 	pthread_mutex_unlock(&q->mutex);
-	return changes;
+	return taken;
+}
+
+struct job_list queue_take_changes(struct store_queue *q)
+{
+	return take(q, false);
+}
+
+void queue_each_waiting(struct store_queue *q, void (*on_job)(void *userdata, struct job *j),
+			void *userdata)
+{
+	pthread_mutex_lock(&q->mutex);
+	for (struct job *j = q->waiting.first; j; j = j->next)
+		on_job(userdata, j);
+	pthread_mutex_unlock(&q->mutex);
 }
 
 void queue_resume(struct store_queue *q)
@@ -149,7 +163,7 @@ static void take_changes(struct store_queue *q, size_t max_changes, size_t max_b
 		n++;
 		n_bytes += q->waiting.first->n_bytes;
 		job_list_add(ret, job_list_take(&q->waiting));
-	} while (n < max_changes && q->waiting.first && q->waiting.first->is_change &&
+	} while (n < max_changes && q->waiting.first && q->waiting.first->kind == JOB_CHANGE &&
 		 n_bytes + q->waiting.first->n_bytes <= max_bytes);
 }
 
@@ -162,7 +176,7 @@ bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, str
 		pthread_cond_wait(&q->wake, &q->mutex);
 	}
 	q->idle = false;
-	if (q->waiting.first && q->waiting.first->is_change)
+	if (q->waiting.first && q->waiting.first->kind == JOB_CHANGE)
 		take_changes(q, max_changes, max_bytes, ret);
 	else if (q->waiting.first)
 		job_list_add(ret, job_list_take(&q->waiting));
@@ -170,14 +184,19 @@ bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, str
 	return ret->first;
 }
 
-void queue_finish(struct store_queue *q, struct job_list *done, bool failed)
+struct job_list queue_take_reads(struct store_queue *q)
+{
+	return take(q, true);
+}
+
+void queue_finish(struct store_queue *q, struct job_list *done, bool stop)
 {
 	bool was_empty;
 
 	pthread_mutex_lock(&q->mutex);
 	was_empty = !q->finished.first;
 	append(&q->finished, done);
-	q->stopped |= failed;
+	q->stopped |= stop;
 	pthread_mutex_unlock(&q->mutex);
 	if (was_empty)
 		(void)!write(q->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));

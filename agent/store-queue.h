@@ -12,10 +12,12 @@
 
 #include "protocol/base/cleanup.h"
 
+enum job_kind { JOB_READ, JOB_CHANGE, JOB_REKEY };
+
 /* Embedded in what is to be done. */
 struct job {
 	struct job *next;
-	bool is_change;
+	enum job_kind kind;
 	bool failed;	/* of a change */
 	size_t n_bytes; /* of a change */
 	int r;
@@ -57,10 +59,14 @@ void queue_release(struct store_queue *q);
 /* Takes all that is finished, and makes the descriptor unreadable. */
 struct job_list queue_collect(struct store_queue *q);
 
-/* After a failure: takes all changes that wait, in order; reads stay. */
+/* After a failure: takes all changes that wait, and changes of keys, in order; reads stay. */
 struct job_list queue_take_changes(struct store_queue *q);
 
-/* The failures have been called back: the thread goes on. */
+/* Hands each job that waits to on_job, in order; while the thread is stopped. */
+void queue_each_waiting(struct store_queue *q, void (*on_job)(void *userdata, struct job *j),
+			void *userdata);
+
+/* What the thread was stopped for has been dealt with: it goes on. */
 void queue_resume(struct store_queue *q);
 
 /* Lets queue_next() end once nothing waits. */
@@ -69,13 +75,16 @@ void queue_end(struct store_queue *q);
 /* ---- the thread's side ----------------------------------------------------------------------- */
 
 /*
- * Waits for jobs and takes the next: a single read, or as many changes as follow each other, up to
+ * Waits for jobs and takes the next: a single one, or as many changes as follow each other, up to
  * max_changes and max_bytes (always one). False where there is none and none will come.
  */
 bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, struct job_list *ret);
 
+/* Takes all reads that wait, ahead of what waits before them; does not wait itself. */
+struct job_list queue_take_reads(struct store_queue *q);
+
 /*
- * Gives back what was done. If any of it failed, the thread gets nothing more before
- * queue_resume().
+ * Gives back what was done. With `stop` (some of it failed, or the keys are others now) the thread
+ * gets nothing more before queue_resume().
  */
-void queue_finish(struct store_queue *q, struct job_list *done, bool failed);
+void queue_finish(struct store_queue *q, struct job_list *done, bool stop);

@@ -269,6 +269,8 @@ static int trust(struct store_backend *b)
 	if (r < 0)
 		return r;
 	sqlite_store_start_changing(s);
+	/* What was about to be made when somebody was killed: nobody will go on with it. */
+	(void)sqlite_file_remove_new(s->dir);
 	return 0;
 }
 

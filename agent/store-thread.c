@@ -57,6 +57,13 @@ static bool is_broken(const struct store *s)
 	return s->backend->ops->is_broken(s->backend);
 }
 
+bool store_mend(struct store *s)
+{
+	if (is_broken(s))
+		try_to_renew(s);
+	return !is_broken(s);
+}
+
 /* ---- changes --------------------------------------------------------------------------------- */
 
 /* The bytes that stand for the row in the root leave it. */
@@ -193,34 +200,50 @@ static int copy_row(void *userdata, const struct stored_row *row)
 	return 0;
 }
 
-static void read_rows(struct store *s, struct store_rows *rows)
+void store_read_rows(struct store *s, struct store_rows *rows)
 {
 	rows->job.r = rows->read(s->backend, &rows->asked, copy_row, rows);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+static void run_changes(struct store *s, struct job_list *batch)
+{
+	int r = keep(s, batch);
+
+	mark(batch, r);
+	queue_finish(&s->queue, batch, r < 0);
+	s->backend->ops->settle(s->backend);
+	if (r == 0 && is_broken(s))
+		try_to_renew(s);
+}
+
+static void run_read(struct store *s, struct job_list *batch)
+{
+	store_read_rows(s, (struct store_rows *)batch->first);
+	queue_finish(&s->queue, batch, false);
+}
+
+static void run_rekey(struct store *s, struct job_list *batch)
+{
+	queue_finish(&s->queue, batch, store_run_rekey(s, batch->first));
+}
+
+static void (*const run[])(struct store *s, struct job_list *batch) = {
+	[JOB_READ] = run_read,
+	[JOB_CHANGE] = run_changes,
+	[JOB_REKEY] = run_rekey,
+};
+
 void *store_thread(void *userdata)
 {
 	struct store *s = userdata;
 	struct job_list batch;
-	int r;
 
 	(void)pthread_setname_np(pthread_self(), "store");
 	if (s->enter)
 		s->enter(s->enter_userdata);
-	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch)) {
-		if (!batch.first->is_change) {
-			read_rows(s, (struct store_rows *)batch.first);
-			queue_finish(&s->queue, &batch, false);
-			continue;
-		}
-		r = keep(s, &batch);
-		mark(&batch, r);
-		queue_finish(&s->queue, &batch, r < 0);
-		s->backend->ops->settle(s->backend);
-		if (r == 0 && is_broken(s))
-			try_to_renew(s);
-	}
+	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch))
+		run[batch.first->kind](s, &batch);
 	return NULL;
 }

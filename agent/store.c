@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/masterkey.h"
 #include "agent/store-load.h"
 #include "agent/store-migrate.h"
 #include "agent/store-sqlite.h"
@@ -53,8 +54,9 @@ int store_say_wrong_key(const struct store *s, struct store_error *e)
 {
 	return store_fail(e, -EKEYREJECTED,
 			  "%s/store.db is sealed with another master key: put that key back (the "
-			  "credential jeton.master, or the file master.key), or move the store "
-			  "away to start with an empty one",
+			  "credential jeton.master, or the file master.key; beside a new "
+			  "jeton.master, as jeton.master.old), or move the store away to start "
+			  "with an empty one",
 			  s->dir.path);
 }
 
@@ -145,6 +147,7 @@ static int take_keys(struct store *s, const uint8_t *master_key, struct store_er
 		return store_say_damaged(s, "its first values do not fit each other", e);
 	if (!is_key)
 		return store_say_wrong_key(s, e);
+	memcpy(s->key_check, check.bytes, sizeof(s->key_check));
 	seal_init(s->seal, s->keys->store_key, id.bytes);
 	r = store_read_root(s->seal, s->backend, &s->root);
 	if (r == -EBADMSG)
@@ -302,6 +305,33 @@ void store_on_thread(struct store *s, void (*enter)(void *userdata), void *userd
 	s->enter_userdata = userdata;
 }
 
+void store_change_master_key(struct store *s, const uint8_t *master_key)
+{
+	uint8_t *room = store_scratch(s, SEAL_KEY_LEN);
+
+	assert(!s->is_running && room);
+	seal_key_check(master_key, s->key_check);
+	seal_store_key(s->keys->store_key, master_key, s->seal->id, room, s->sealed_key);
+	s->has_other_master = true;
+}
+
+/* Both values in one transaction: at each moment one of the two master keys fits. */
+static int write_master_key(struct store *s)
+{
+	struct store_backend *b = s->backend;
+	int r = b->ops->begin(b);
+
+	if (r == 0)
+		r = b->ops->write_meta(b, META_KEY_CHECK, s->key_check, sizeof(s->key_check));
+	if (r == 0)
+		r = b->ops->write_meta(b, META_STORE_KEY, s->sealed_key, sizeof(s->sealed_key));
+	if (r < 0) {
+		b->ops->rollback(b);
+		return r;
+	}
+	return b->ops->commit(b);
+}
+
 int store_start(struct store *s, struct store_error *ret_error)
 {
 	int r;
@@ -313,6 +343,8 @@ int store_start(struct store *s, struct store_error *ret_error)
 	r = s->backend->ops->trust(s->backend);
 	if (r == -EBADMSG)
 		return store_say_damaged(s, "its pages are not in order", ret_error);
+	if (r == 0 && s->has_other_master)
+		r = write_master_key(s);
 	if (r == 0)
 		r = queue_init(&s->queue);
 	if (r < 0)
@@ -353,11 +385,29 @@ int store_open_note(const struct store *s, uint64_t number, uint64_t at, const u
 	return seal_open_note(s->seal, number, at, sealed, n, dst);
 }
 
+/* ---- the master key -------------------------------------------------------------------------- */
+
+bool store_is_sealed_under(const struct store *s, const uint8_t *master_key)
+{
+	uint8_t check[SEAL_CHECK_LEN];
+
+	seal_key_check(master_key, check);
+	return sodium_memcmp(check, s->key_check, sizeof(check)) == 0;
+}
+
+int store_settle_key_file(struct store *s, bool is_next)
+{
+	int r = is_next ? masterkey_adopt_next(&s->dir) : masterkey_drop_next(&s->dir);
+
+	s->key_is_next = is_next && r < 0;
+	return r;
+}
+
 /* ---- keys that are taken away, and keys for others ------------------------------------------- */
 
 void store_take_credentials_key(struct store *s, uint8_t *dst)
 {
-	assert(s->is_running && !s->credentials_are_locked);
+	assert(s->is_running && !s->credentials_are_locked && !store_is_rekeying(s));
 	pthread_mutex_lock(&s->credentials_mutex);
 	memcpy(dst, s->seal->credentials_key, SEAL_KEY_LEN);
 	secret_wipe(s->seal->credentials_key, SEAL_KEY_LEN);

@@ -138,7 +138,8 @@ int store_change_delete(struct store_change *c, enum store_table table, uint64_t
  * change submitted after it and before that call. (So what is submitted from within such a call
  * fails as well while there are earlier ones to be called; trying again at once would never end.) A
  * change of no rows is a barrier: done when all before it are, with an errno if any of them that
- * was still under way could not be kept.
+ * was still under way could not be kept. A change is submitted in the turn in which it was built:
+ * before the next store_dispatch() is over.
  */
 void store_submit(struct store *s, struct store_change *c, void (*done)(void *userdata, int r),
 		  void *userdata);
@@ -146,8 +147,9 @@ void store_submit(struct store *s, struct store_change *c, void (*done)(void *us
 /*
  * Reads ended rows of one owner (any: of all), of row numbers below before_row, the highest first,
  * at most max (1 to STORE_READ_MAX). done gets the rows, which it owns, opened one by one with
- * store_rows_next(); r < 0: could not be read, and rows is NULL. Runs in order with changes. Where
- * there is no memory even to ask, done is called at once.
+ * store_rows_next(); r < 0: could not be read, and rows is NULL. Runs in order with changes; but while
+ * the keys are changed, ahead of those that wait for that. Where there is no memory even to ask, done
+ * is called at once.
  */
 struct store_rows;
 void store_read_ended(struct store *s, uid_t owner, bool any, uint64_t before_row, unsigned max,
@@ -185,6 +187,40 @@ int store_open_note(const struct store *s, uint64_t number, uint64_t at, const u
 		    size_t n, uint8_t *dst) MUST_USE; /* 0, -EBADMSG */
 
 /* ---- keys ------------------------------------------------------------------------------------ */
+
+/*
+ * Changes all keys: every row is sealed anew into a new file, under keys that come from a new one of
+ * the store's, which is sealed under this master key (STORE_KEY_LEN bytes, copied). as_file: it is
+ * put in the place of the file master.key, too, such that at each moment one of the two (the other is
+ * master.key.next) fits the store. done(userdata, 0) is called once all of it survives a power cut;
+ * or with an errno where the keys are the old ones. Changes that are submitted meanwhile wait, reads
+ * go on. Credentials' key must be here. Returns 0; or -ENOMEM, and `done` is not called.
+ */
+int store_rekey(struct store *s, const uint8_t *master_key, bool as_file,
+		void (*done)(void *userdata, int r), void *userdata) MUST_USE;
+
+/* Whether that is under way. */
+bool store_is_rekeying(const struct store *s);
+
+/*
+ * Whether this master key (STORE_KEY_LEN bytes) is the one that the store is sealed under, or will
+ * be once it is started.
+ */
+bool store_is_sealed_under(const struct store *s, const uint8_t *master_key);
+
+/*
+ * Between store_open() and store_start(), which does it, on success, before the store may be
+ * changed: the store's key is sealed under this master key (STORE_KEY_LEN bytes, borrowed) from now
+ * on. All else stays.
+ */
+void store_change_master_key(struct store *s, const uint8_t *master_key);
+
+/*
+ * After store_start(), which has proved the key: deals with what a change of keys that was cut off has
+ * left beside master.key. is_next: master.key.next is the key that fits, and gets that name; else it
+ * fits nothing, and goes. 0, or a negative errno: the next start tries it again.
+ */
+int store_settle_key_file(struct store *s, bool is_next);
 
 /*
  * Rows of STORE_CREDENTIALS are sealed under a key of their own. This moves it (STORE_KEY_LEN

@@ -123,7 +123,8 @@ static inline bool box_has(const struct box *b, const char *name)
 
 static const char *const box_files[] = { "store.db",	 "store.db-wal",  "store.db-journal",
 					 "store.db-shm", "store.db.new",  "store.db.new-wal",
-					 "master.key",	 "master.key.new", "store.db.1" };
+					 "master.key",	 "master.key.new", "store.db.1",
+					 "master.key.next" };
 
 static inline void box_done(struct box *b)
 {

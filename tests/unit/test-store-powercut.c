@@ -2,6 +2,7 @@
  * tests/unit/test-store-powercut.c - whatever a power cut leaves is a store that opens, and has all
  * that was acknowledged.
  */
+#include "agent/unsealing.h"
 #include "tests/unit/store-disk.h"
 #include "tests/unit/store-format-1.h"
 
@@ -72,6 +73,15 @@ static bool may_find(const struct rows *found, size_t at)
 	return found_one;
 }
 
+/* As the agent starts: with the key in master.key, or the one beside it. */
+static int start(struct box *b)
+{
+	enum unsealed by;
+	int r = unsealing_open(b->dir, NULL, b->key, &b->mem, &b->store, &by, &b->error);
+
+	return r < 0 ? r : box_load(b);
+}
+
 static void try_cut(const struct box *b, size_t at, enum disk_loss loss, uint64_t random)
 {
 	struct power_cut cut = { .at = at, .loss = loss, .random = random };
@@ -81,7 +91,7 @@ static void try_cut(const struct box *b, size_t at, enum disk_loss loss, uint64_
 	box_init(&left);
 	memcpy(left.key, b->key, sizeof(left.key));
 	disk_cut(&left, cut);
-	r = box_open(&left);
+	r = box_has(&left, "master.key") ? start(&left) : box_open(&left);
 	UNIT_CHECK(r == 0, "cut after %zu of %zu operations (%d, %lu): %s", at, disk.n_ops,
 		   (int)loss, (unsigned long)random, left.error.text);
 	UNIT_CHECK(may_find(&left.found, at),
@@ -189,6 +199,42 @@ START_TEST(a_power_cut_while_a_store_of_before_is_taken_over)
 }
 END_TEST
 
+static void on_rekeyed(void *userdata, int r)
+{
+	ck_assert_int_eq(r, 0);
+	*(bool *)userdata = true;
+}
+
+START_TEST(a_power_cut_while_the_keys_are_changed)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct box b;
+
+	box_init(&b);
+	box_write(&b, "master.key", (struct bytes){ b.key, sizeof(b.key) });
+	box_must_open(&b);
+	box_fill(&b);
+	/* The log has changes that are not in the file, or the file has all. */
+	if (_i)
+		box_must_hold(&b);
+	begin(&b);
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t key[STORE_KEY_LEN];
+		bool called = false;
+
+		do_small_step(&b, i);
+		memset(key, (int)i + 1, sizeof(key));
+		ck_assert_int_eq(store_rekey(b.store, key, true, on_rekeyed, &called), 0);
+		p.fd = store_fd(b.store);
+		while (!called && poll(&p, 1, 10000) == 1)
+			store_dispatch(b.store);
+	}
+	do_small_step(&b, 2);
+	try_cuts(&b, 150);
+	box_done(&b);
+}
+END_TEST
+
 START_TEST(a_power_cut_after_a_sync_has_failed)
 {
 	struct box b;
@@ -228,6 +274,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_power_cut_after_a_stop_or_a_kill, 0, 2);
 	tcase_add_test(tcase, a_power_cut_around_a_checkpoint);
 	tcase_add_test(tcase, a_power_cut_after_a_sync_has_failed);
+	tcase_add_loop_test(tcase, a_power_cut_while_the_keys_are_changed, 0, 2);
 	tcase_add_loop_test(tcase, a_power_cut_while_a_store_of_before_is_taken_over, 0, 2);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
