@@ -9,7 +9,8 @@ import subprocess
 import time
 
 from credentials import CAROL, POLICY, start
-from jeton import AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, SECRET, Agent, Error, main, now_us, root, test, wait_until
+from jeton import AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, SECRET, Agent, Error, main, now_us, program, root, scratch, test, \
+    wait_until
 
 FIELDS = re.compile(rb"[A-Z_]+=[^\n]*")
 
@@ -209,6 +210,59 @@ def a_flood_of_refusals_is_few_entries():
     agent.start()
     assert sum(int(e["JETON_COUNT"]) for e in journal.take()) == 3000
     assert len(chain(agent.admin())) <= 4
+
+
+@test
+def what_administrators_have_done_to_the_agent_is_an_entry_too():
+    agent, admin, journal = begin()
+    c = agent.connect(ALICE)
+    token = c.call("Issue", name="a")["info"]["id"]
+    passphrase, wrong = "the right passphrase", "the wrong passphrase"
+    assert admin.error("Unlock", passphrase=passphrase).name == "NotLocked"
+    admin.call("Lock", passphrase=passphrase)
+    assert c.error("Describe", id=token).name == "AgentLocked"
+    assert admin.error("Unlock", passphrase=wrong).name == "WrongPassphrase"
+    admin.call("Revoke", id=token)
+
+    def unlocked():
+        with contextlib.suppress(Error):
+            return admin.call("Unlock", passphrase=passphrase) == {}
+    wait_until(unlocked, "it is unlocked", timeout=30, every=0.2)
+    uid = os.getuid()
+    for operation, result in (("lock", "ok"), ("unlock", "NotLocked"), ("unlock", "ok")):
+        journal.one(operation, result, PEER_UID=uid)
+        wait_in_chain(admin, operation, result, peerUid=uid)
+    assert journal.find("unlock", "WrongPassphrase", PEER_UID=uid, COUNT=1)
+    journal.one("describe", "AgentLocked", PEER_UID=ALICE)
+    journal.one("revoke", TOKEN_ID=token, PEER_UID=uid)
+    agent.stop()
+    assert not [e for e in journal.take() for v in e.values() if "passphrase" in v and ("right" in v or "wrong" in v)]
+
+
+def tool(agent, *words):
+    done = subprocess.run([program("jetonctl"), "--socket", agent.socket, *words], input="a passphrase of it\n",
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done
+    return done.stdout + done.stderr
+
+
+@test(needs=[root])
+def a_backup_is_an_entry_and_each_token_that_a_restore_brings_in():
+    agent, admin, journal = begin()
+    c = agent.connect(ALICE)
+    tokens = [c.call("Issue", name=n)["info"]["id"] for n in "abc"]
+    c.call("Revoke", id=tokens[2])
+    path = f"{scratch()}/backup"
+    tool(agent, "backup", path)
+    journal.one("backup", PEER_UID=0)
+    wait_in_chain(admin, "backup", peerUid=0)
+    agent.stop()
+    other, admin, journal = begin()
+    tool(other, "restore", path, "--state", other.state)
+    for id in tokens:
+        journal.one("restore", TOKEN_ID=id, OWNER_UID=ALICE, PEER_UID=AGENT_UID)
+        wait_in_chain(admin, "restore", token=id, peerUid=AGENT_UID)
+    assert not journal.find("issue")
 
 
 # ---- what is good --------------------------------------------------------------------------------
