@@ -70,7 +70,9 @@ static void log_refusal(struct request *req, const char *method, const char *res
 	const struct span *credential = &req->about.credential;
 	bool has_credential = credential->p;
 
-	if (!req->why && strcmp(result, "PermissionDenied") != 0)
+	/* A mistake in the policies has a line of its own. */
+	if ((!req->why && strcmp(result, "PermissionDenied") != 0) ||
+	    strcmp(result, "PolicyInvalid") == 0)
 		return;
 	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
 		    "refused: %s%s%.*s by uid %u (pid %d)%s%s", method, has_credential ? " of " : "",

@@ -11,7 +11,7 @@
 
 #include "agent/audit-record.h"
 
-enum { AUDIT_WHY_MAX = 200, AUDIT_RING = 1024 };
+enum { AUDIT_WHY_MAX = 500, AUDIT_RING = 1024 };
 
 /* What is told: an entry, and more of the reason, which the journal alone has. */
 struct audit_note {

@@ -10,7 +10,7 @@
 
 uint32_t audit_verifier_tag(uid_t uid, const char *unit)
 {
-	uint32_t h = 2166136261U ^ uid;
+	uint32_t h = (2166136261U ^ uid) * 2654435761U;
 
 	for (; *unit; unit++)
 		h = (h ^ (unsigned char)*unit) * 16777619U;

@@ -1,6 +1,8 @@
 /* agent/reply.c - see reply.h. */
 #include "agent/reply.h"
 
+#include <stdio.h>
+
 #include "agent/audit.h"
 #include "protocol/token.h"
 
@@ -344,12 +346,17 @@ enum dispatched reply_wrong_passphrase(struct request *req, unsigned retry_after
 enum dispatched reply_policy_invalid(struct request *req, const struct policy_error *error)
 {
 	struct json_writer *w = reply_error_begin(req, OURS "PolicyInvalid");
+	char why[sizeof(error->file) + sizeof(error->message) + 16];
 
+	snprintf(why, sizeof(why), "%s:%u: %s", error->file, error->line, error->message);
+	req->why = why;
 	write_word(w, "file", error->file);
 	json_key(w, "line");
 	json_put_int(w, error->line);
 	write_word(w, "message", error->message);
-	return reply_end(req);
+	(void)reply_end(req);
+	req->why = NULL;
+	return DISPATCH_DONE;
 }
 
 void reply_store_failed(struct request *req, void *unused)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/audit.h"
 #include "agent/change.h"
 #include "agent/watch.h"
 
@@ -180,9 +181,10 @@ int rules_start(struct agent *a)
 	return r < 0 ? r : look_up_names(a, policy, NULL, NULL);
 }
 
-static void nothing(void *userdata)
+/* By a signal: no call tells of it. */
+static void on_reloaded_by_signal(void *userdata)
 {
-	(void)userdata;
+	audit_own(userdata, AUDIT_RELOAD);
 }
 
 int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata,
@@ -191,14 +193,18 @@ int rules_reload(struct agent *a, void (*done)(void *userdata), void *userdata,
 	struct policy *policy = NULL;
 	int r = load(a, &policy, ret_error);
 
-	if (r == -EINVAL) {
+	if (r == -EINVAL && a->refusing)
+		a->policy_error = *ret_error;
+	/* What a call is refused for is told with the refusal. */
+	if (r == -EINVAL && (!done || !audit_has_journal(a))) {
 		log_policy_error(ret_error);
-		if (a->refusing)
-			a->policy_error = *ret_error;
-		else
+		if (!a->refusing)
 			log_warning("the policies read before stay in force");
 	}
-	return r < 0 ? r : look_up_names(a, policy, done ? done : nothing, userdata);
+	if (r < 0)
+		return r;
+	return done ? look_up_names(a, policy, done, userdata)
+		    : look_up_names(a, policy, on_reloaded_by_signal, a);
 }
 
 void rules_names_changed(struct agent *a)

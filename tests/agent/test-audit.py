@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -87,6 +88,19 @@ def wait_in_chain(admin, operation, result="ok", **fields):
     found = in_chain(admin, operation, result, **fields)
     assert len(found) == 1, found
     return found[0]
+
+
+@test
+def a_reload_by_signal_is_an_entry_and_wrong_policies_are_one_with_their_line():
+    agent, admin, journal = begin()
+    agent.signal(signal.SIGHUP)
+    journal.one("reload", PEER_UID=AGENT_UID if IS_ROOT else os.getuid())
+    agent.policy("[Access]\nNonsense=1\n")
+    mark = agent.log_size()
+    admin.error("Reload")
+    entry = journal.one("reload", "PolicyInvalid")
+    assert f"{agent.policies}/test.policy:2: " in entry["MESSAGE"], entry
+    assert "test.policy" not in agent.log(mark), "told twice"
 
 
 # ---- changes -------------------------------------------------------------------------------------
@@ -319,6 +333,24 @@ def the_first_fetch_of_a_peer_is_told_at_once_and_the_rest_as_a_sum():
     agent.start()
     results = [e["result"] for e in chain(agent.admin()) if e["operation"] == "fetch"]
     assert results == ["ok", "ok, 4 times"], results
+
+
+@test(timeout=180)
+def sums_are_told_once_a_minute_while_it_goes_on():
+    agent, admin, journal = begin()
+    admin.call("Put", credential="api-key", text="x")
+    c = agent.connect(ALICE)
+    token = c.call("Issue", name="a")
+    for _ in range(3):
+        c.call("Verify", token=token["token"])
+        c.call("Fetch", credential="api-key")
+        c.error("Verify", token="jeton_nothing")
+    wait_until(lambda: journal.find("verify", TOKEN_ID=token["info"]["id"]), "the sum", timeout=90, every=0.5)
+    journal.one("verify", TOKEN_ID=token["info"]["id"], COUNT=3)
+    journal.one("fetch", CREDENTIAL="api-key", COUNT=2)
+    journal.one("verify", "InvalidToken", COUNT=2)
+    wait_in_chain(admin, "verify", "InvalidToken, 2 times")
+    wait_in_chain(admin, "fetch", "ok, 2 times")
 
 
 # ---- values --------------------------------------------------------------------------------------
