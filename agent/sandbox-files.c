@@ -31,6 +31,11 @@
 #define KEEP                                                                             \
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_REG | \
 	 LANDLOCK_ACCESS_FS_REMOVE_FILE)
+/* To rename what somebody else put there, whatever it is, takes the rights to make and remove one. */
+#define SET_ASIDE                                                                        \
+	(LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR |                   \
+	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SOCK |                   \
+	 LANDLOCK_ACCESS_FS_MAKE_SYM)
 #define MAKE_SOCKET (LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE)
 #define REMOVE_SOCKET LANDLOCK_ACCESS_FS_REMOVE_FILE
 
@@ -39,9 +44,9 @@ static const struct {
 	uint64_t in_state, in_sockets; /* beneath these directories */
 } walls[] = {
 	/* The names' thread stays here: an NSS module may well ask a server. */
-	[SANDBOX_PROCESS] = { true, true, READ | KEEP, MAKE_SOCKET },
+	[SANDBOX_PROCESS] = { true, true, READ | KEEP | SET_ASIDE, MAKE_SOCKET },
 	[SANDBOX_STORE] = { false, false, READ | KEEP, 0 },
-	[SANDBOX_LOOP] = { true, false, READ | KEEP, REMOVE_SOCKET },
+	[SANDBOX_LOOP] = { true, false, READ | KEEP | SET_ASIDE, REMOVE_SOCKET },
 };
 
 /* As of version 6; an older kernel takes what it does not know as long as that is zero. */

@@ -144,6 +144,17 @@ END_TEST
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+static int bind_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (fd < 0)
+		return -1;
+	memcpy(address.sun_path, path, strlen(path));
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address));
+}
+
 static int change_nothing_elsewhere(const struct sandbox *s)
 {
 	if (!s->has_files)
@@ -157,10 +168,6 @@ static int change_nothing_elsewhere(const struct sandbox *s)
 	EXPECT(is_refused(link("elsewhere/there", "state/linked")));
 	EXPECT(is_refused(symlink("there", "elsewhere/link")));
 	EXPECT(is_refused(open("run/file", O_WRONLY | O_CREAT, 0600)));
-	/* Nor is there anything in the state directory but plain files. */
-	EXPECT(is_refused(mkdir("state/directory", 0700)));
-	EXPECT(is_refused(symlink("/etc/passwd", "state/link")));
-	EXPECT(is_refused(mknod("state/fifo", S_IFIFO | 0600, 0)));
 	return 0;
 }
 
@@ -168,6 +175,41 @@ START_TEST(nothing_is_changed_but_in_the_state_directory)
 {
 	for (enum who who = PROCESS; who <= LOOP_THREAD; who++)
 		try_as(who, change_nothing_elsewhere);
+}
+END_TEST
+
+static int make_plain_files_only(const struct sandbox *s)
+{
+	if (!s->has_calls)
+		return 0;
+	EXPECT(is_refused(mkdir("state/directory", 0700)));
+	EXPECT(is_refused(symlink("/etc/passwd", "state/link")));
+	EXPECT(is_refused(mknod("state/fifo", S_IFIFO | 0600, 0)));
+	EXPECT(is_refused(bind_at("state/socket")));
+	return 0;
+}
+
+START_TEST(nothing_but_plain_files_is_made_in_the_state_directory)
+{
+	try_as(STORE_THREAD, make_plain_files_only);
+	try_as(LOOP_THREAD, make_plain_files_only);
+}
+END_TEST
+
+static int set_aside(const struct sandbox *s)
+{
+	(void)s;
+	EXPECT(renameat2(AT_FDCWD, "state/fifo", AT_FDCWD, "state/fifo.bad", 0) == 0);
+	EXPECT(renameat2(AT_FDCWD, "state/directory", AT_FDCWD, "state/directory.bad", 0) == 0);
+	EXPECT(renameat(AT_FDCWD, "state/there", AT_FDCWD, "state/there.bad") == 0);
+	return 0;
+}
+
+START_TEST(what_somebody_else_put_into_the_state_is_set_aside)
+{
+	ck_assert_int_eq(mkfifo("state/fifo", 0600), 0);
+	ck_assert_int_eq(mkdir("state/directory", 0700), 0);
+	try_as(LOOP_THREAD, set_aside);
 }
 END_TEST
 
@@ -232,17 +274,6 @@ START_TEST(the_loop_reads_what_links_of_policies_lead_to)
 END_TEST
 
 /* ---- sockets --------------------------------------------------------------------------------- */
-
-static int bind_at(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	if (fd < 0)
-		return -1;
-	memcpy(address.sun_path, path, strlen(path));
-	return bind(fd, (const struct sockaddr *)&address, sizeof(address));
-}
 
 static int make_socket(const struct sandbox *s)
 {
@@ -405,6 +436,8 @@ END_TEST
 
 SCRATCH_MAIN("sandbox", set_up, no_other_program_is_run_and_no_other_process_entered,
 	     no_new_privileges_are_gained, nothing_is_changed_but_in_the_state_directory,
+	     nothing_but_plain_files_is_made_in_the_state_directory,
+	     what_somebody_else_put_into_the_state_is_set_aside,
 	     files_of_the_state_are_made_changed_renamed_and_removed,
 	     the_stores_thread_reads_nothing_but_the_state,
 	     the_loop_reads_what_links_of_policies_lead_to,
