@@ -181,12 +181,7 @@ static enum dispatched give(struct request *req, const struct fetched *f, int fd
 
 static enum dispatched no_descriptor(struct request *req, int r)
 {
-	struct agent *a = req->agent;
-
 	req->why = strerror(-r);
-	if (!audit_has_journal(a))
-		log_limited(&a->limit_fds, agent_monotonic(a), "no descriptor for a credential: %s",
-			    req->why);
 	return reply_limit(req, r == -EMFILE || r == -ENFILE ? "descriptors" : "memory", 0);
 }
 

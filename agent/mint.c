@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <assert.h>
 #include <sodium.h>
+#include <stdio.h>
 
-#include "agent/audit.h"
 #include "agent/change.h"
 #include "agent/holder.h"
 #include "agent/reply.h"
@@ -81,15 +81,18 @@ enum dispatched mint_failed(struct request *req)
 	uint64_t most = a->settings.memory_limit, kernel = secretmem_limit();
 	/* The vault grows by less than this at once. */
 	bool by_settings = vault_locked_bytes(a->vault) + LARGEST_STEP >= most;
+	char why[160];
 
-	req->why = by_settings ? "no room for another token: raise MemoryLimit=, or end unused ones"
-			       : "no room for another token: raise the limit on locked memory, "
-				 "LimitMEMLOCK=, or end unused ones";
-	if (!audit_has_journal(a))
-		log_limited(&a->limit_full, agent_monotonic(a), "%s (now %llu MiB)", req->why,
-			    (unsigned long long)((by_settings ? most : kernel) >> 20));
-	return reply_limit(req, by_settings ? "MemoryLimit" : "LimitMEMLOCK",
-			   (int64_t)(by_settings ? most : kernel));
+	snprintf(why, sizeof(why),
+		 "no room for another token: %s (now %llu MiB) is reached; raise it, or end unused "
+		 "tokens",
+		 by_settings ? "MemoryLimit=" : "the limit on locked memory, LimitMEMLOCK=",
+		 (unsigned long long)((by_settings ? most : kernel) >> 20));
+	req->why = why;
+	(void)reply_limit(req, by_settings ? "MemoryLimit" : "LimitMEMLOCK",
+			  (int64_t)(by_settings ? most : kernel));
+	req->why = NULL;
+	return DISPATCH_DONE;
 }
 
 bool mint_has_room(struct agent *a, uid_t uid, struct span name)
