@@ -1,4 +1,4 @@
-/* ctl/cmd-admin.c - status, reload. */
+/* ctl/cmd-admin.c - status, reload, rekey. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -86,6 +86,30 @@ int cmd_status(const struct args *a)
 		output_json(a, jeton_raw_reply(jeton).parameters);
 	else
 		print_status(jeton, agent);
+	return EXIT_DONE;
+}
+
+/* Every row is sealed anew, which of many takes a while: there is no telling how long. */
+int cmd_rekey(const struct args *a)
+{
+	_cleanup_jeton_ struct jeton *jeton = NULL;
+	int status, r;
+
+	status = ask_open(a, &jeton);
+	if (status != EXIT_DONE)
+		return status;
+	jeton_set_timeout(jeton, -1);
+	r = jeton_rekey(jeton);
+	if (r == JETON_ERROR_STORE_FAILED)
+		return fail(EXIT_FAILED,
+			    "The keys are the old ones, and nothing has changed: the new store could "
+			    "not be brought to the disk. The agent's log says why.");
+	if (r != 0)
+		return ask_failed(jeton, r);
+	if (a->json)
+		output_json(a, jeton_raw_reply(jeton).parameters);
+	else
+		remark(a, "All that the agent keeps is sealed under new keys.");
 	return EXIT_DONE;
 }
 

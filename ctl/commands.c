@@ -299,6 +299,14 @@ const struct command commands[] = {
 		.run = cmd_unlock,
 	},
 	{
+		.name = "rekey",
+		.synopsis = "",
+		.help = "seal all that the agent keeps under new keys (administrators)",
+		.more = "A new master key takes the place of master.key; one that systemd gives as\n"
+			"jeton.master stays (jetond(8) has how to change it). Changes wait meanwhile.\n",
+		.run = cmd_rekey,
+	},
+	{
 		.name = "backup",
 		.synopsis = "FILE",
 		.help = "a copy of all that the agent holds, sealed by a passphrase (administrators)",

@@ -44,6 +44,7 @@ int cmd_verify(const struct args *a);
 int cmd_scan(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_reload(const struct args *a);
+int cmd_rekey(const struct args *a);
 int cmd_lock(const struct args *a);
 int cmd_unlock(const struct args *a);
 int cmd_backup(const struct args *a);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 from fake_agent import DIGITS, error, now_us
 from tap import test
@@ -267,6 +268,25 @@ def reload_says_what_came_of_it():
     tool("reload").has(1, "^$", "/etc/x.policy:7: no such key")
     tool.agent.answers["Reload"] = error("org.varlink.service.PermissionDenied")
     tool("reload").has(4)
+
+
+@test
+def rekey_says_what_came_of_it_however_long_it_takes():
+    tool = Tool()
+
+    def slowly(_):
+        time.sleep(11)
+        return {}
+    tool.agent.answers["Rekey"] = slowly
+    tool("rekey").has(0, "^$", "under new keys")
+    tool.agent.answers["Rekey"] = lambda _: {}
+    tool("-q", "rekey").has(0, "^$", "^$")
+    assert json.loads(tool("rekey", "--json").out) == {}
+    tool.agent.answers["Rekey"] = error("StoreFailed")
+    tool("rekey").has(1, "^$", "the old ones, and nothing has changed")
+    tool.agent.answers["Rekey"] = error("org.varlink.service.PermissionDenied")
+    tool("rekey").has(4)
+    tool("rekey", "x").has(2)
 
 
 @test

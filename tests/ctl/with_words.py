@@ -8,8 +8,8 @@ from tap import scratch, test
 from tool import JETONCTL, TOP, Tool, run
 
 COMMANDS = ["issue", "derive", "list", "show", "revoke", "rotate", "verify", "scan", "put", "forget", "credentials",
-            "get", "run", "watch", "audit", "status", "reload", "lock", "unlock", "backup", "restore", "policy check", "policy explain fetch",
-            "policy explain access", "policy explain verify", "doctor", "help"]
+            "get", "run", "watch", "audit", "status", "reload", "lock", "unlock", "rekey", "backup", "restore",
+            "policy check", "policy explain fetch", "policy explain access", "policy explain verify", "doctor", "help"]
 
 
 @test
