@@ -502,6 +502,7 @@ void agent_done(struct agent *a)
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
 	store_close(a->store);
+	restore_done(a);
 	lock_done(a);
 	memory_dir_close(a->memory_dir);
 	last_use_done(a);

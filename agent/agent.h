@@ -6,6 +6,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "agent/aside.h"
 #include "agent/event.h"
 #include "agent/lockbox.h"
 #include "agent/log.h"
@@ -146,6 +147,7 @@ struct agent {
 	unsigned n_backups;
 	struct restore *restore; /* that is under way */
 	struct waiter *restore_waiters; /* calls that wait for it */
+	struct aside restore_removal;	/* of its file */
 	uint64_t restore_rests_until_us; /* after one that failed; monotonic */
 	struct connection *connections; /* all */
 	size_t n_connections;

@@ -19,12 +19,12 @@ enum restore_phase { RESTORE_PROVES, RESTORE_ENDED, RESTORE_ACTIVE };
 struct restore {
 	struct agent *agent;
 	struct restore_file file;
-	struct restore_work *work; /* NULL: stopped, and a change calls back once more */
+	struct restore_work *work; /* NULL: all but over; a change or the removal calls back once more */
 	sd_event_source *source;
 	enum restore_phase phase;
 	bool has_block; /* with entries from `at` on */
 	size_t at;
-	bool is_waiting; /* for a change */
+	bool is_waiting; /* for a change, or the removal */
 	bool again;	 /* to be begun anew when that has called back */
 	bool is_full;	 /* nothing more fits */
 	struct backup_order order;
@@ -32,6 +32,8 @@ struct restore {
 	char host[BACKUP_HOST_MAX + 1];
 	uint64_t taken_us;
 	struct backup_result result;
+
+	int removed; /* how the removal of the file went */
 
 	struct vault_change *slice; /* being made; NULL: nothing is in it */
 	size_t n_slice;		    /* tokens in it */

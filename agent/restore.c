@@ -8,7 +8,7 @@
  * a change of the store, and the next one begins when it is durable.
  *
  * Invariant: a restore waits for exactly one of these: its turn, by the source; a change, which calls
- * on_slice(); names, which call on_names().
+ * on_slice(); names, which call on_names(); at its end the removal, which calls on_removed().
  */
 #include "agent/restore-impl.h"
 
@@ -31,6 +31,16 @@ _Static_assert(sizeof(struct restore_work) <= LARGE_BUF, "room to work in");
 
 /* ---- its end --------------------------------------------------------------------------------- */
 
+/* No value is in memory any more. */
+static void drop_work(struct restore *r)
+{
+	if (!r->work)
+		return;
+	secret_wipe(r->work, sizeof(*r->work));
+	pool_put(&r->agent->large, (char *)STEAL_PTR(r->work));
+	r->file.open = NULL;
+}
+
 /* Nothing is left but what a change that is under way will ask for. */
 static void end(struct restore *r)
 {
@@ -39,10 +49,8 @@ static void end(struct restore *r)
 	vault_rollback(STEAL_PTR(r->slice));
 	names_barrier_cancel(a->names, r);
 	r->source = sd_event_source_unref(r->source);
+	drop_work(r);
 	restore_file_close(&r->file);
-	if (r->work)
-		secret_wipe(r->work, sizeof(*r->work));
-	pool_put(&a->large, (char *)STEAL_PTR(r->work));
 	if (r->is_waiting)
 		return;
 	a->restore = NULL;
@@ -134,21 +142,44 @@ static void tell(const struct restore *r)
 			    n[BACKUP_NO_ROOM]);
 }
 
-static void finish(struct restore *r)
+/* In a thread of its own, since it takes a sync. */
+static void work_remove(void *userdata)
 {
-	struct agent *a = r->agent;
-	int error;
+	struct restore *r = ((struct agent *)userdata)->restore;
 
-	r->result.is_whole = true;
-	restore_file_tell(&r->file, &r->result);
-	error = restore_file_remove(&r->file);
-	if (error < 0) {
-		fail(r, error);
+	r->removed = restore_file_remove(&r->file);
+}
+
+static void on_removed(void *userdata)
+{
+	struct agent *a = userdata;
+	struct restore *r = a->restore;
+
+	r->is_waiting = false;
+	if (r->removed < 0) {
+		fail(r, r->removed);
 		return;
 	}
 	tell(r);
 	end(r);
 	release_waiters(a);
+}
+
+/* All of it is in. */
+static void finish(struct restore *r)
+{
+	int error;
+
+	r->source = sd_event_source_unref(r->source);
+	drop_work(r);
+	r->result.is_whole = true;
+	restore_file_tell(&r->file, &r->result);
+	r->is_waiting = true;
+	error = aside_start(&r->agent->restore_removal, work_remove);
+	if (error < 0) {
+		r->is_waiting = false;
+		fail(r, error);
+	}
 }
 
 /* ---- changes ---------------------------------------------------------------------------------- */
@@ -323,7 +354,8 @@ static void begin(struct agent *a)
 
 bool restore_begin(struct agent *a)
 {
-	if (a->settings.storage == STORAGE_VOLATILE || a->locked || a->stopping)
+	/* With no disk there is no such directory, and nothing was started for it. */
+	if (!a->restore_removal.source || a->locked || a->stopping)
 		return false;
 	if (a->restore) {
 		a->restore->again |= !a->restore->work;
@@ -362,7 +394,19 @@ void restore_rekeyed(struct agent *a)
 
 void restore_start(struct agent *a)
 {
+	if (a->settings.storage == STORAGE_VOLATILE)
+		return;
 	restore_rekeyed(a);
-	if (a->settings.storage != STORAGE_VOLATILE)
-		restore_begin(a);
+	if (aside_init(&a->restore_removal, a->event, on_removed, a) < 0)
+		log_warning("no backup can be restored here: no descriptor is left");
+	restore_begin(a);
+}
+
+void restore_done(struct agent *a)
+{
+	aside_done(&a->restore_removal);
+	if (!a->restore)
+		return;
+	a->restore->is_waiting = false;
+	end(a->restore);
 }

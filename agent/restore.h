@@ -27,8 +27,11 @@ bool restore_begin(struct agent *a);
 /* The message is dispatched again when what is under way is done. */
 enum dispatched restore_wait(struct request *req);
 
+/* At the end of the agent, after restore_stop() and store_close(): what was still waited for. */
+void restore_done(struct agent *a);
+
 /*
- * Stops, with nothing of it left in memory; the file stays for the next restore_begin(). Before
+ * Stops, with no value of it left in memory; the file stays for the next restore_begin(). Before
  * values may no longer be in memory, and before store_close().
  */
 void restore_stop(struct agent *a);
