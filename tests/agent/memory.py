@@ -73,15 +73,17 @@ def _opens(key, sealed, name):
 
 
 def _sealed_in(blocks, n):
-    """Pieces of the heap that are as long as a sealed value of n bytes is."""
-    head = struct.pack("<Q", (n + OVERHEAD + 8 + 15) // 16 * 16 | 1)
+    """Pieces of the heap that are as long as a sealed value of n bytes is: by the length that malloc keeps
+    before each, of 16 bytes more where they were over, and by whether what is before it is in use."""
+    size = (n + OVERHEAD + 8 + 15) // 16 * 16
     for block in blocks:
-        at = block.find(head)
-        while at >= 0:
-            sealed = block[at + 8:at + 8 + n + OVERHEAD]
-            if at % 8 == 0 and len(sealed) == n + OVERHEAD and len(set(sealed)) > 100:
-                yield sealed
-            at = block.find(head, at + 1)
+        for head in (struct.pack("<Q", size + more | used) for more in (0, 16) for used in (0, 1)):
+            at = block.find(head)
+            while at >= 0:
+                sealed = block[at + 8:at + 8 + n + OVERHEAD]
+                if at % 8 == 0 and len(sealed) == n + OVERHEAD and len(set(sealed)) > 100:
+                    yield sealed
+                at = block.find(head, at + 1)
 
 
 def _keys_in(block, step):

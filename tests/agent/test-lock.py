@@ -431,6 +431,24 @@ def what_races_with_lock_is_refused_or_durable():
     assert not any(isinstance(a, Error) for a in serial(alice, [("Verify", {"token": a["token"]}) for a in issued]))
 
 
+@test
+def a_change_of_keys_and_a_lock_at_once_are_one_after_the_other():
+    agent, admin = start()
+    admin.call("Put", credential="api-key", text="x")
+    other = agent.admin()
+    for _ in range(5):
+        admin.send("Lock", {"passphrase": RIGHT})
+        # Before it is locked, or when it is.
+        rekeyed = answer(other, "Rekey", {})
+        assert rekeyed == {} or rekeyed.name == "AgentLocked", rekeyed
+        assert admin.reply() == {} and other.error("Rekey").name == "AgentLocked"
+        agent.kill()
+        agent.start()
+        admin, other = agent.admin(), agent.admin()
+        admin.call("Unlock", passphrase=RIGHT)
+        assert fetched(agent) == "x"
+
+
 @test(needs=[root])
 def a_file_that_can_not_be_kept_leaves_it_unlocked_and_one_that_can_not_go_locked():
     agent, admin = start()
@@ -573,6 +591,7 @@ def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     assert bob.call("Fetch", credential="api-key")["text"] == value
     serial(bob, [("Fetch", {"credential": "api-key"})] * 100)
     backup(admin, -1).close()
+    assert admin.call("Rekey") == {}
     half_read = backup(admin, 1)
 
     # Whoever has the memory of an agent that is not locked has the values: at least this finds them.
