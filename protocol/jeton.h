@@ -548,7 +548,7 @@ int jeton_lock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
 int jeton_unlock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
 
 /*
- * Seals all that the agent keeps under new keys, for administrators: a second for some 100,000 tokens,
+ * Seals all that the agent keeps under new keys, for administrators: about two seconds for 100,000 tokens,
  * so set the timeout by that. JETON_ERROR_STORE_FAILED: the keys are the old ones, and nothing has
  * changed. A call whose answer did not come in time may be done all the same.
  */
