@@ -21,6 +21,7 @@ RUN = {
     "Before all else": 4, "A script": 2, "git, docker, aws, kubectl, curl": 1, "A cron job": 1, "A systemd service": 3,
     "A CI job": 1, "A local HTTP API that verifies": 3, "Rotation without an outage": 3, "An agent of your own": 1,
     "Settings": 1, "Policies": 1, "The key": 1, "Backup": 1, "Locking": 1,
+    "Nothing on a disk": 1,
 }
 NOT_RUN = {
     "A container": "no podman, and no image to run; tests/agent/test-peers.py has peers of other namespaces",
@@ -181,6 +182,18 @@ def the_guides_agent_of_ones_own_works():
     text = text.replace("--user put modulos", "--user put modulos <~/key")
     said = box.sh(f"cd; printf mine >key; cp /usr/local/bin/report .; set -e\n{text}", user="alex", login=True)
     assert "a key of 4 characters" in said, said
+
+
+@test
+def what_the_guide_has_for_nothing_on_a_disk_leaves_nothing_there():
+    box = Box()
+    text, = of_form("Nothing on a disk", "sh")
+    box.sh(f"set -e\n{text}")
+    id = box.ask("Issue", name="n")["info"]["id"]
+    for how in ("restart", "kill -s KILL"):
+        box.sh(f"systemctl {how} jetond.service")
+        assert box.is_active(id), how
+    assert box.sh("find /var/lib/jeton -type f") == ""
 
 
 @test
