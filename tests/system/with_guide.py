@@ -20,8 +20,8 @@ SCRIPTS = {
 RUN = {
     "Before all else": 4, "A script": 2, "git, docker, aws, kubectl, curl": 1, "A cron job": 1, "A systemd service": 3,
     "A CI job": 1, "A local HTTP API that verifies": 3, "Rotation without an outage": 3, "An agent of your own": 1,
-    "Settings": 1, "Policies": 1, "The key": 1, "Backup": 1, "Locking": 1,
-    "Nothing on a disk": 1,
+    "Settings": 1, "Policies": 1, "The key": 2, "Nothing on a disk": 1, "A backup, and another host": 3, "Locking": 1,
+    "Who did what": 2,
 }
 NOT_RUN = {
     "A container": "no podman, and no image to run; tests/agent/test-peers.py has peers of other namespaces",
@@ -199,10 +199,9 @@ def what_the_guide_has_for_nothing_on_a_disk_leaves_nothing_there():
 @test
 def what_the_guide_tells_administrators_works():
     box = begin()
-    for heading in ("Settings", "The key"):
-        text, = of_form(heading, "sh")
+    for text in (*of_form("Settings", "sh"), *of_form("The key", "sh")):
         box.sh(f"set -e\n{text}")
-        assert "modulos" in box.sh("jetonctl credentials"), heading
+        assert "modulos" in box.sh("jetonctl credentials"), text
     assert "90d" in box.run("jetonctl", "issue", "x", "--lifetime", "1y", user="ci", check=False).stderr
     box.sh("mv /var/lib/jeton/master.key /root; systemctl restart jetond")
     assert "modulos" in box.sh("jetonctl credentials")
@@ -212,5 +211,10 @@ def what_the_guide_tells_administrators_works():
     box.sh("jetonctl forget modulos")
     assert "came back" in box.sh(f"set -e\n{bring_back}")
     assert box.sh("ls /var/backups/jeton").split() == ["monday", "tuesday"]
+    asked, journal = of_form("Who did what", "sh")
+    id = box.ask("Issue", name="nightly", ownerUid=int(box.sh("id -u ci")))["info"]["id"]
+    box.sh("set -e\n" + asked.replace("nightly", id))
+    told = box.sh("set -e\n" + journal.replace("TOKEN_ID=ID", f"TOKEN_ID={id}").replace("journalctl", "journalctl -q --no-pager"))
+    assert id in told, told
     checks, = of_form("Policies", "sh")
     box.sh("set -e\n" + checks.replace("FILE", "/etc/jeton/policy.d/acme.policy"))
