@@ -82,8 +82,8 @@ int credential_prepare_forget(struct credentials *all, struct span name, uint64_
 
 /*
  * Holds, or forgets, what a backup says of a name (a record of CREDENTIAL_VALUE), with its revision
- * and instants: where nothing is known of the name, or what is was put or forgotten before that and has
- * a lower revision. -EEXIST: what is here stays; else as above.
+ * and instants: where nothing is known of the name, or what is was put or forgotten before that and
+ * has a lower revision. -EEXIST: what is here stays; else as above.
  */
 int credential_prepare_restore(struct credentials *all, const struct credential_record *record,
 			       struct credential_change **ret) MUST_USE;

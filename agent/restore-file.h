@@ -42,8 +42,8 @@ int restore_file_publish(const char *state_dir, const struct store *store, uint8
 bool restore_file_is_there(const char *state_dir);
 
 /*
- * Opens it; secret as above. open: locked memory that is used until restore_file_close().
- * Returns 0, to be closed; or with *e -ENOENT: there is none; -EBADMSG: it is none for this agent, or
+ * Opens it; secret as above. open: locked memory that is used until restore_file_close(). Returns
+ * 0, to be closed; or with *e -ENOENT: there is none; -EBADMSG: it is none for this agent, or
  * others could have written it; or another errno.
  */
 int restore_file_open(const char *state_dir, const struct store *store, uint8_t *secret,
@@ -54,12 +54,14 @@ int restore_file_open(const char *state_dir, const struct store *store, uint8_t 
 int restore_file_rewind(struct restore_file *f) MUST_USE;
 
 /*
- * Opens the next block into f->open->block. 1; 0: the one before was the last, and nothing follows it;
- * -EBADMSG: it was altered or cut; or another errno.
+ * Opens the next block into f->open->block. 1; 0: the one before was the last, and nothing follows
+ * it; -EBADMSG: it was altered or cut; or another errno.
  */
 int restore_file_next(struct restore_file *f) MUST_USE;
 
-/* Leaves what came of it for whoever brought it; where that can't be written, only the log has it. */
+/*
+ * Leaves what came of it for whoever brought it; where that can't be written, only the log has it.
+ */
 void restore_file_tell(const struct restore_file *f, struct backup_result *result);
 
 /* It is done with: removes it, for good. 0 or a negative errno. */

@@ -19,7 +19,7 @@ enum restore_phase { RESTORE_PROVES, RESTORE_ENDED, RESTORE_ACTIVE };
 struct restore {
 	struct agent *agent;
 	struct restore_file file;
-	struct restore_work *work; /* NULL: all but over; a change or the removal calls back once more */
+	struct restore_work *work; /* NULL: all but over, and something calls back once */
 	sd_event_source *source;
 	enum restore_phase phase;
 	bool has_block; /* with entries from `at` on */
@@ -39,18 +39,20 @@ struct restore {
 	size_t n_slice;		    /* tokens in it */
 };
 
-/* The entries of the block: whether they are good, asking for their owners. 0 or a negative errno. */
+/*
+ * The entries of the block: whether they are good, asking for their owners. 0 or a negative errno.
+ */
 int restore_prove_block(struct restore *r) MUST_USE;
 
 /*
- * Takes in entries of the block, up to one slice, as the phase says. 0 or a negative errno; a change
- * may be under way then.
+ * Takes in entries of the block, up to one slice, as the phase says. 0 or a negative errno; a
+ * change may be under way then.
  */
 int restore_take_some(struct restore *r) MUST_USE;
 
 /*
- * Hands the slice over; where nothing is in it, what is under way is only waited for. The next turn is
- * when it is durable. 0 or -ENOMEM.
+ * Hands the slice over; where nothing is in it, what is under way is only waited for. The next turn
+ * is when it is durable. 0 or -ENOMEM.
  */
 int restore_submit_slice(struct restore *r) MUST_USE;
 

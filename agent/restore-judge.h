@@ -1,6 +1,6 @@
 /*
- * agent/restore-judge.h - what becomes of each token that a backup tells of. It decides, and changes
- * nothing.
+ * agent/restore-judge.h - what becomes of each token that a backup tells of. It decides, and
+ * changes nothing.
  */
 #pragma once
 

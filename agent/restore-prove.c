@@ -1,6 +1,6 @@
 /*
- * agent/restore-prove.c - the first reading of a backup: whether all of it is good, and whose tokens
- * are in it. A block is read in one turn, as nothing changes by it.
+ * agent/restore-prove.c - the first reading of a backup: whether all of it is good, and whose
+ * tokens are in it. A block is read in one turn, as nothing changes by it.
  */
 #include "agent/restore-impl.h"
 

@@ -1,9 +1,9 @@
 /*
- * agent/restore-take.c - the second and third reading: tokens in slices, each a change of the store,
- * credentials one by one.
+ * agent/restore-take.c - the second and third reading: tokens in slices, each a change of the
+ * store, credentials one by one.
  *
- * Facts borrow from the block that they stand in. So a slice is handed to the store, which copies, before
- * the next block is read.
+ * Facts borrow from the block that they stand in. So a slice is handed to the store, which copies,
+ * before the next block is read.
  */
 #include "agent/restore-impl.h"
 
@@ -32,8 +32,9 @@ static const enum backup_outcome outcomes[] = {
 };
 
 /*
- * Adds to the slice what is to become of the token. 0, -EBUSY, or another errno: there is no room. Where
- * one did not fit none does: what ended may be among those that did not, and must not come back as active.
+ * Adds to the slice what is to become of the token. 0, -EBUSY, or another errno: there is no room.
+ * Where one did not fit none does: what ended may be among those that did not, and must not come
+ * back as active.
  */
 static int carry_out(struct restore *r, enum restore_fate fate, struct token_facts *facts,
 		     token_ref ref)

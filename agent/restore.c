@@ -3,12 +3,12 @@
  *
  * The file is read three times. First all of it is proved and the names of owners are asked for, so
  * that nothing has changed where it is no good. Then what has ended: a token that is in the file as
- * active too, because it ended while the copy was made, is known to have ended before its turn comes.
- * Then what is active, and credentials. One block, or one slice of it, is a turn of the loop; a slice is
- * a change of the store, and the next one begins when it is durable.
+ * active too, because it ended while the copy was made, is known to have ended before its turn
+ * comes. Then what is active, and credentials. One block, or one slice of it, is a turn of the
+ * loop; a slice is a change of the store, and the next one begins when it is durable.
  *
- * Invariant: a restore waits for exactly one of these: its turn, by the source; a change, which calls
- * on_slice(); names, which call on_names(); at its end the removal, which calls on_removed().
+ * Invariant: a restore waits for exactly one of these: its turn, by the source; a change, which
+ * calls on_slice(); names, which call on_names(); at its end the removal, which calls on_removed().
  */
 #include "agent/restore-impl.h"
 
@@ -182,7 +182,9 @@ static void finish(struct restore *r)
 	}
 }
 
-/* ---- changes ---------------------------------------------------------------------------------- */
+/*
+ * ---- changes ----------------------------------------------------------------------------------
+ */
 
 static void go_on(struct restore *r)
 {

@@ -1,9 +1,9 @@
 /*
- * agent/restore.h - taking in a backup that lies in the state directory (agent/restore-file.h): when
- * the agent starts, when it is told to reload, and when it is unlocked.
+ * agent/restore.h - taking in a backup that lies in the state directory (agent/restore-file.h):
+ * when the agent starts, when it is told to reload, and when it is unlocked.
  *
- * It goes by ordinary changes, in slices, while the agent serves. What is known here stays, so that it
- * can be begun again at any point, after a kill too; the file goes when all of it is in.
+ * It goes by ordinary changes, in slices, while the agent serves. What is known here stays, so that
+ * it can be begun again at any point, after a kill too; the file goes when all of it is in.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ void restore_start(struct agent *a);
 void restore_rekeyed(struct agent *a);
 
 /*
- * Begins, where there is something and nothing is under way; not in an agent that is locked, or just
- * after it failed. Returns whether one is under way.
+ * Begins, where there is something and nothing is under way; not in an agent that is locked, or
+ * just after it failed. Returns whether one is under way.
  */
 bool restore_begin(struct agent *a);
 

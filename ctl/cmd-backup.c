@@ -2,8 +2,8 @@
  * ctl/cmd-backup.c - backup: all that the agent holds, to a file that a passphrase seals.
  *
  * The agent gives a stream and its key. The blocks go to the file as they come; only in place of
- * the key stands the key as the passphrase seals it, so that whoever has the file alone has nothing.
- * The passphrase is asked for before the agent is: it waits for no reader that types.
+ * the key stands the key as the passphrase seals it, so that whoever has the file alone has
+ * nothing. The passphrase is asked for before the agent is: it waits for no reader that types.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -212,7 +212,10 @@ int cmd_backup(const struct args *a)
 	struct backup_file_head head = { 0 };
 	int status, r;
 
-	/* Whether it can be written is known before a passphrase is typed; ^C there leaves nothing. */
+	/*
+	 * Whether it can be written is known before a passphrase is typed; ^C there leaves
+	 * nothing.
+	 */
 	r = new_file_begin_at(a->operands[0], &file);
 	new_file_drop(&file);
 	if (r < 0)

@@ -2,9 +2,9 @@
  * ctl/cmd-restore.c - restore: a backup back into an agent, this host's or another's.
  *
  * The file is proved from its first byte to its last before the agent hears of it: on the way it is
- * copied into the agent's state directory, its key sealed to that agent, and only what came whole gets
- * the name that the agent looks for. The agent takes it in by itself, while it runs or when it starts,
- * and leaves the figures there.
+ * copied into the agent's state directory, its key sealed to that agent, and only what came whole
+ * gets the name that the agent looks for. The agent takes it in by itself, while it runs or when it
+ * starts, and leaves the figures there.
  */
 #include <errno.h>
 #include <fcntl.h>

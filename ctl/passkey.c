@@ -1,7 +1,7 @@
 /*
- * ctl/passkey.c - Argon2id with libsodium's figures for what is moderately urgent: a guess costs 256
- * MiB and most of a second, and so does opening a backup. They stand in the file, so that others can
- * be chosen one day.
+ * ctl/passkey.c - Argon2id with libsodium's figures for what is moderately urgent: a guess costs
+ * 256 MiB and most of a second, and so does opening a backup. They stand in the file, so that
+ * others can be chosen one day.
  */
 #include "ctl/passkey.h"
 

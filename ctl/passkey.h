@@ -7,7 +7,9 @@
 #include "ctl/secret.h"
 #include "protocol/backup.h"
 
-/* Starts the library that does it: 0, or -EIO where there are no random numbers. Before all else. */
+/*
+ * Starts the library that does it: 0, or -EIO where there are no random numbers. Before all else.
+ */
 int passkey_start(void) MUST_USE;
 
 /* What a new file's head says of it: the cost, and a fresh salt. */

@@ -23,8 +23,8 @@ struct restore_place {
 #define RESTORE_PLACE_NONE ((struct restore_place){ .dir_fd = -1 })
 
 /*
- * Finds and opens it: --state, or the one that --user or the system's agent has. socket: of the agent
- * that is asked. EXIT_DONE; or what it failed with, said: nothing can be put there.
+ * Finds and opens it: --state, or the one that --user or the system's agent has. socket: of the
+ * agent that is asked. EXIT_DONE; or what it failed with, said: nothing can be put there.
  */
 int restore_place_open(const struct args *a, const char *socket, struct restore_place *ret)
 	MUST_USE;
@@ -40,8 +40,8 @@ int restore_place_give(const struct restore_place *p, struct new_file *f) MUST_U
 bool restore_place_waits(const struct restore_place *p);
 
 /*
- * What the agent said of what was given with this start; takes it away. 0; -ENOENT: it said nothing of
- * that.
+ * What the agent said of what was given with this start; takes it away. 0; -ENOENT: it said nothing
+ * of that.
  */
 int restore_place_result(const struct restore_place *p,
 			 const uint8_t start[static BACKUP_START_LEN], struct backup_result *ret)

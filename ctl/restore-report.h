@@ -17,8 +17,8 @@ struct restored {
 int restore_report(const struct args *a, struct restored *r);
 
 /*
- * Says that it lies in dir and waits for the agent, which has not taken it in; result is what its call
- * ended with. Returns the exit status.
+ * Says that it lies in dir and waits for the agent, which has not taken it in; result is what its
+ * call ended with. Returns the exit status.
  */
 int restore_report_waiting(const struct args *a, struct jeton *jeton, int result, const char *dir,
 			   struct restored *r);

@@ -555,9 +555,10 @@ int jeton_unlock(struct jeton *jeton, const char *passphrase) JETON_MUST_USE;
 int jeton_rekey(struct jeton *jeton) JETON_MUST_USE;
 
 /*
- * A copy of all that the agent holds, for administrators: a stream socket, which the caller reads to its
- * end and closes. Its form is docs/backup-format.md's; it has its own key in it, so whoever reads it has
- * everything, and jetonctl seals it by a passphrase as it comes. Nothing read for 30 s ends it early.
+ * A copy of all that the agent holds, for administrators: a stream socket, which the caller reads
+ * to its end and closes. Its form is docs/backup-format.md's; it has its own key in it, so whoever
+ * reads it has everything, and jetonctl seals it by a passphrase as it comes. Nothing read for 30 s
+ * ends it early.
  */
 int jeton_backup(struct jeton *jeton, int *ret_fd) JETON_MUST_USE;
 

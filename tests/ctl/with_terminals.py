@@ -120,6 +120,30 @@ def the_end_of_the_terminal_is_no_value():
 
 
 @test
+def a_backups_passphrase_is_asked_for_twice_and_must_be_the_same():
+    tool = Tool()
+    path = f"{scratch()}/backup"
+    t = tool.terminal("backup", path)
+    t.read("Passphrase for the backup: ")
+    assert not t.echoes()
+    t.write("one thing\n")
+    t.read("Passphrase for the backup, again: ")
+    assert not t.echoes()
+    t.write("another\n")
+    assert t.wait() == 1
+    assert "the two are not the same" in t.said and "one thing" not in t.said and t.echoes(), t.said
+    t = tool.terminal("backup", path)
+    t.read("Passphrase for the backup: ")
+    t.write("\n")
+    assert t.wait() == 1 and "empty" in t.said, t.said
+    t = tool.terminal("backup", path)
+    t.read("Passphrase for the backup: ")
+    t.write("\x03")
+    assert t.wait() == -signal.SIGINT
+    assert not tool.agent.calls and not os.path.exists(path) and not os.path.exists(f"{path}.part")
+
+
+@test
 def revoke_unused_shows_and_asks_and_takes_only_yes():
     tool = Tool()
     for answer, status, revoked in (("n\n", 1, 0), ("\n", 1, 0), ("\x04", 1, 0), ("y\n", 0, 1)):
