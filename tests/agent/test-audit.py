@@ -242,14 +242,17 @@ def what_administrators_have_done_to_the_agent_is_an_entry_too():
         with contextlib.suppress(Error):
             return admin.call("Unlock", passphrase=passphrase) == {}
     wait_until(unlocked, "it is unlocked", timeout=30, every=0.2)
+    admin.call("Rekey")
     uid = os.getuid()
-    for operation, result in (("lock", "ok"), ("unlock", "NotLocked"), ("unlock", "ok")):
+    for operation, result in (("lock", "ok"), ("unlock", "NotLocked"), ("unlock", "ok"), ("rekey", "ok")):
         journal.one(operation, result, PEER_UID=uid)
         wait_in_chain(admin, operation, result, peerUid=uid)
     assert journal.find("unlock", "WrongPassphrase", PEER_UID=uid, COUNT=1)
     journal.one("describe", "AgentLocked", PEER_UID=ALICE)
     journal.one("revoke", TOKEN_ID=token, PEER_UID=uid)
-    agent.stop()
+    before = chain(admin)
+    agent.restart()
+    assert chain(agent.admin())[:len(before)] == before
     assert not [e for e in journal.take() for v in e.values() if "passphrase" in v and ("right" in v or "wrong" in v)]
 
 
