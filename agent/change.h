@@ -36,7 +36,7 @@ void change_forget_waiting(struct agent *a);
 void change_drain(struct agent *a);
 
 void change_defer(struct agent *a, struct deferred *d);
-/* Does what was put off, where neither the store's nor the names' turn ends: a turn of another's does. */
+/* Does what was put off; for the end of a turn that is neither the store's nor the names'. */
 void change_complete_deferred(struct agent *a);
 
 /*

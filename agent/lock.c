@@ -254,8 +254,8 @@ static void slow_down(struct lock *l)
 
 	l->n_wrong++;
 	l->not_before_us = agent_monotonic(l->agent) + delay_s * USEC_PER_SEC;
-	log_warning("a wrong passphrase (the %u.) was given by uid %u: none is looked at for %u s",
-		    l->n_wrong, (unsigned)l->by, delay_s);
+	log_warning("uid %u gave a wrong passphrase, %u by now: none is looked at for %u s",
+		    (unsigned)l->by, l->n_wrong, delay_s);
 }
 
 static void on_unlock_told(struct agent *a, int r)

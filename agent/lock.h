@@ -1,9 +1,9 @@
 /*
  * agent/lock.h - locking the agent by a passphrase.
  *
- * What opens held secrets is, while the agent is locked, sealed to a key pair whose secret half only
- * the passphrase opens (lockbox.h): the key that they are sealed under in memory, and the store's for
- * their rows. The pair is kept in the state directory (lock-file.h), so that a restart comes up
+ * What opens held secrets is, while the agent is locked, sealed to a key pair whose secret half
+ * only the passphrase opens (lockbox.h): the key that they are sealed under in memory, and the
+ * store's for their rows. The pair is kept in the state directory (lock-file.h), so that a restart comes up
  * locked: it loads all there is, seals the keys to the public half, and wipes them.
  *
  * A passphrase is turned into a key in a thread of its own, so that the loop never waits for that.

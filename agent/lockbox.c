@@ -124,7 +124,7 @@ int lockbox_open(const struct lockbox *box, struct span passphrase, struct lockb
 
 void lockbox_seal(const struct lockbox *box, const uint8_t *p, size_t n, uint8_t *dst)
 {
-	/* A public half that was made here, or is bound to one, is a point that this can't fail on. */
+	/* It fails on points of small order alone, and lockbox_read() takes none. */
 	int r = crypto_box_seal(dst, p, n, box->public_key);
 
 	assert(r == 0);

@@ -45,7 +45,8 @@ int cmd_lock(const struct args *a)
 		return status;
 	r = jeton_lock(jeton, passphrase.p);
 	if (r == JETON_ERROR_AGENT_LOCKED)
-		return fail(EXIT_FAILED, "The agent is locked already, with the passphrase of then.");
+		return fail(EXIT_FAILED,
+			    "The agent is locked already, with the passphrase of then.");
 	return r != 0 ? ask_failed(jeton, r)
 		      : done(a, jeton, "The agent is locked, until jetonctl unlock.");
 }

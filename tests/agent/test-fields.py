@@ -8,7 +8,7 @@ from jeton import ALICE, INTERFACE, Agent, Closed, Error, full_name, main, test
 from varlink import SERVICE
 
 # These may say MethodNotImplemented; where they don't, they are held to the same.
-TO_COME = {"Watch", "Explain", "Lock", "Unlock", "Rekey", "Backup", "ReadAudit"}
+TO_COME = {"Watch", "Explain", "Rekey", "Backup", "ReadAudit"}
 NEEDS_MORE = {"List", "ListCredentials", "Watch", "ReadAudit"}
 POLICY = f"[Access]\nUser={ALICE}\nUser=0\nScope=a:read\n" \
     "[Credential x]\n[Fetch]\nCredential=x\nUser=*\n"

@@ -264,7 +264,7 @@ def a_thousand_wrong_ones_at_once_are_one_and_delay_nobody():
             message = c.receive()
             assert message["error"] == "io.jeton.Agent.WrongPassphrase", message
             assert message["parameters"]["retryAfterSec"] == 1, message
-    assert agent.log().count("a wrong passphrase") == 1
+    assert agent.log().count("gave a wrong passphrase") == 1
     wait_until(lambda: answer(admin, "Unlock", {"passphrase": RIGHT}) == {}, "the delay")
 
 

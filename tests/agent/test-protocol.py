@@ -8,7 +8,7 @@ import varlink
 from jeton import ALICE, Agent, Closed, full_name, main, serial, test
 
 # These may still say so.
-TO_COME = {"Put", "Forget", "ListCredentials", "Fetch", "Watch", "Explain", "Lock", "Unlock",
+TO_COME = {"Put", "Forget", "ListCredentials", "Fetch", "Watch", "Explain",
            "Rekey", "Backup", "ReadAudit"}
 INFO = b'{"method":"org.varlink.service.GetInfo"}\0'
 
