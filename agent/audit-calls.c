@@ -63,7 +63,7 @@ static uint32_t tag_of(const char *text)
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
-/* The log as it is where there is no journal: what the peer may have wondered about, and no flood. */
+/* The log where there is no journal: what the peer may have wondered about, and no flood. */
 static void log_refusal(struct request *req, const char *method, const char *result)
 {
 	const struct peer *peer = &req->connection->peer;
@@ -75,9 +75,10 @@ static void log_refusal(struct request *req, const char *method, const char *res
 	    strcmp(result, "PolicyInvalid") == 0)
 		return;
 	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
-		    "refused: %s%s%.*s by uid %u (pid %d)%s%s", method, has_credential ? " of " : "",
-		    (int)credential->n, has_credential ? credential->p : "", (unsigned)peer->uid,
-		    (int)peer->pid, req->why ? ": " : "", req->why ? req->why : "");
+		    "refused: %s%s%.*s by uid %u (pid %d)%s%s", method,
+		    has_credential ? " of " : "", (int)credential->n,
+		    has_credential ? credential->p : "", (unsigned)peer->uid, (int)peer->pid,
+		    req->why ? ": " : "", req->why ? req->why : "");
 }
 
 static void tell_refusal(struct request *req, enum audit_operation operation, const char *result,
@@ -111,8 +112,8 @@ void audit_refused(struct request *req, const char *error)
 	if (!audit_has_journal(a))
 		log_refusal(req, method, result);
 	key = audit_repeat_key(req->connection->peer.uid, operation, refusal, tag_of(req->why));
-	if (audit_repeats_count(&a->audit->refused, key, req->about.token, req->connection->peer.pid,
-				req->about.credential) == AUDIT_FIRST) {
+	if (audit_repeats_count(&a->audit->refused, key, req->about.token,
+				req->connection->peer.pid, req->about.credential) == AUDIT_FIRST) {
 		tell_refusal(req, operation, result, &note);
 		audit_repeats_first(&a->audit->refused, key, &note);
 	}
@@ -225,7 +226,8 @@ void audit_fetched(struct request *req, struct span credential)
 	uint64_t key = fetch_key(c->peer.uid, peer_tag(c), AUDIT_FETCH, credential);
 	struct audit_actor who;
 
-	if (audit_repeats_count(&a->audit->fetched, key, 0, c->peer.pid, credential) == AUDIT_FIRST) {
+	if (audit_repeats_count(&a->audit->fetched, key, 0, c->peer.pid, credential) ==
+	    AUDIT_FIRST) {
 		audit_actor_of(c, &who);
 		note_fetch(a, &who, AUDIT_FETCH, credential, key);
 	}

@@ -1,7 +1,7 @@
 /*
  * agent/audit-chain.c - see audit-chain.h. The store proves already that rows are its own and all
- * there; the chain is what tells even of whoever has its keys, as far as they did not write all that
- * follows anew.
+ * there; the chain is what tells even of whoever has its keys, as far as they did not write all
+ * that follows anew.
  */
 #include "agent/audit-chain.h"
 

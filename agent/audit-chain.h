@@ -13,8 +13,8 @@ struct audit_link {
 };
 
 /*
- * Gives the entry the next number, and writes its record to dst, tied to the link, which moves on to
- * it. Gives the record's length.
+ * Gives the entry the next number, and writes its record to dst, tied to the link, which moves on
+ * to it. Gives the record's length.
  */
 size_t audit_chain_add(struct audit_link *link, struct audit_entry *entry,
 		       uint8_t dst[static AUDIT_RECORD_MAX]);
@@ -34,17 +34,17 @@ const char *audit_damage_text(enum audit_damage damage);
 
 /* A reading of a chain from its oldest entry on. Zeros: before the first. */
 struct audit_check {
-	uint64_t next;	  /* the row that comes next; 0: whichever is the first */
-	bool is_tied;	  /* hash counts: the record before was whole */
+	uint64_t next; /* the row that comes next; 0: whichever is the first */
+	bool is_tied;  /* hash counts: the record before was whole */
 	uint8_t hash[AUDIT_HASH_LEN];
 };
 
 /* What came out of one row. Damage of others and of its own may come together. */
 struct audit_finding {
 	uint64_t missing; /* the first that is missing before it; 0: none is */
-	uint64_t altered; /* the entry that was altered: the one before this row, or this one; 0: none */
+	uint64_t altered; /* that was altered: the one before this row, or this one; 0: none */
 	uint64_t reordered; /* this row; 0: not */
-	bool has_entry;	  /* entry is what stands there */
+	bool has_entry;	    /* entry is what stands there */
 	struct audit_entry entry;
 };
 

@@ -26,9 +26,9 @@ struct audit {
 	struct audit_repeats refused, fetched;
 	struct audit_verified verified;
 	sd_event_source *sums_timer;
-	bool counts;		/* something was, since the tables were last empty */
+	bool counts;		     /* something was, since the tables were last empty */
 	unsigned sums_at, sums_part; /* how far they have been told */
-	int store_error;	/* why the last change failed */
+	int store_error;	     /* why the last change failed */
 
 	struct audit_journal *journal; /* NULL: none */
 };

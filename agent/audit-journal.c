@@ -1,8 +1,8 @@
 /*
  * agent/audit-journal.c - see audit-journal.h. The protocol is the journal's own, a datagram of
  * FIELD=value lines (systemd.io/JOURNAL_NATIVE_PROTOCOL), written here and not by
- * sd_journal_sendv(): that waits where the journal is slow, and takes a socket that is not there for
- * success, so that nobody would hear of what is lost.
+ * sd_journal_sendv(): that waits where the journal is slow, and takes a socket that is not there
+ * for success, so that nobody would hear of what is lost.
  *
  * Invariant: while something is in the ring or was lost, nothing overtakes it, so that the order is
  * that of what happened, and a gap stands where it was.
@@ -163,7 +163,7 @@ static void wait_for(struct audit_journal *j, int r)
 {
 	if (r == -EAGAIN)
 		(void)sd_event_source_set_io_events(j->source, EPOLLOUT);
-	/* Also where the socket never says so again: its journal may have been put in another's place. */
+	/* Also where the socket never says so: its journal may have made room for another. */
 	(void)sd_event_source_set_time_relative(j->timer, RETRY_US);
 	(void)sd_event_source_set_enabled(j->timer, SD_EVENT_ONESHOT);
 	j->is_waiting = true;
@@ -181,13 +181,13 @@ static void stop_waiting(struct audit_journal *j)
 
 static int send_gap(struct audit_journal *j)
 {
-	struct audit_note note = { .entry = {
-		.count = j->lost,
-		.at_us = time_now_us(),
-		.peer_uid = j->own_uid,
-		.owner_uid = AUDIT_NO_UID,
-		.result = "journal",
-	} };
+	struct audit_note note = {
+		.entry = { .count = j->lost,
+			   .at_us = time_now_us(),
+			   .peer_uid = j->own_uid,
+			   .owner_uid = AUDIT_NO_UID,
+			   .result = "journal" },
+	};
 	uint32_t n = j->lost;
 	int r;
 
@@ -314,7 +314,8 @@ int audit_journal_new(sd_event *event, const char *path, uid_t own_uid,
 	memcpy(j->address.sun_path, path, strlen(path));
 	/* Costs nothing before it is written to. */
 	j->ring = calloc(AUDIT_RING, sizeof(*j->ring));
-	r = j->ring ? sd_event_add_time(event, &j->timer, CLOCK_MONOTONIC, 0, 0, on_time, j) : -ENOMEM;
+	r = j->ring ? sd_event_add_time(event, &j->timer, CLOCK_MONOTONIC, 0, 0, on_time, j)
+		    : -ENOMEM;
 	if (r >= 0)
 		r = sd_event_source_set_enabled(j->timer, SD_EVENT_OFF);
 	if (r < 0) {

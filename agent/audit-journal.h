@@ -22,7 +22,7 @@ struct audit_note {
 struct audit_journal;
 
 /*
- * Entries go to the journal whose socket is at path, which need not be there yet; it is borrowed. own_uid: the
+ * Entries go to the journal whose socket is at path, which need not be there yet. own_uid: the
  * agent's. on_gap(userdata, n) is called when the journal was told that n entries are missing. 0 or
  * a negative errno.
  */

@@ -1,7 +1,8 @@
 /*
  * agent/audit-queue.c - entries that no change brings into the chain: refusals, sums, what
- * administrators did. They wait in a queue of fixed size for a change of their own, one at a time and
- * a few times in a second at most, so that whoever is refused again and again keeps no disk busy.
+ * administrators did. They wait in a queue of fixed size for a change of their own, one at a time
+ * and a few times in a second at most, so that whoever is refused again and again keeps no disk
+ * busy.
  */
 #include <errno.h>
 #include <string.h>

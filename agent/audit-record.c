@@ -62,7 +62,8 @@ static const struct {
 	{ offsetof(struct audit_entry, unit), AUDIT_UNIT_MAX, false },
 };
 
-size_t audit_record_write(const struct audit_entry *entry, const uint8_t previous[static AUDIT_HASH_LEN],
+size_t audit_record_write(const struct audit_entry *entry,
+			  const uint8_t previous[static AUDIT_HASH_LEN],
 			  uint8_t dst[static AUDIT_RECORD_MAX])
 {
 	uint8_t *p = dst + AUDIT_HEAD_LEN;

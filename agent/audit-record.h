@@ -26,8 +26,8 @@ enum {
 #define AUDIT_NO_UID ((uid_t)-1)
 
 /*
- * All texts are printable ASCII with no space in them, so that no log, terminal or reader of JSON is
- * to be feared for. Never a value.
+ * All texts are printable ASCII with no space in them, so that no log, terminal or reader of JSON
+ * is to be feared for. Never a value.
  */
 struct audit_entry {
 	uint64_t seq; /* from 1 on; 0: not given yet */
@@ -38,7 +38,7 @@ struct audit_entry {
 	pid_t peer_pid;	 /* 0: nobody asked, or not known, or several did */
 	uid_t owner_uid; /* of the token; AUDIT_NO_UID: about none */
 	char operation[AUDIT_OPERATION_MAX + 1];
-	char result[AUDIT_RESULT_MAX + 1];	  /* "ok", or the error's name without its interface */
+	char result[AUDIT_RESULT_MAX + 1]; /* "ok", or the error's name without its interface */
 	char credential[CREDENTIAL_NAME_MAX + 1]; /* "": about none */
 	char unit[AUDIT_UNIT_MAX + 1];		  /* of the peer; "": not known */
 };
@@ -53,7 +53,8 @@ bool audit_is_ok(const struct audit_entry *entry);
  * Writes the record to dst and gives its length. previous: the hash of the record before it, zeros
  * where there was none.
  */
-size_t audit_record_write(const struct audit_entry *entry, const uint8_t previous[static AUDIT_HASH_LEN],
+size_t audit_record_write(const struct audit_entry *entry,
+			  const uint8_t previous[static AUDIT_HASH_LEN],
 			  uint8_t dst[static AUDIT_RECORD_MAX]);
 
 /*

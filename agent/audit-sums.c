@@ -34,7 +34,8 @@ static void take_slot(struct audit_verified *v, unsigned i, uint64_t token,
 	strncpy(v->who[i].unit, who->unit, AUDIT_UNIT_MAX);
 }
 
-void audit_verified_count(struct audit_verified *v, uint64_t token, const struct audit_verifier *who)
+void audit_verified_count(struct audit_verified *v, uint64_t token,
+			  const struct audit_verifier *who)
 {
 	unsigned first = slot_of(token, who->tag), empty = AUDIT_VERIFY_SLOTS;
 
@@ -89,8 +90,8 @@ bool audit_verified_take(struct audit_verified *v, unsigned *at, struct audit_en
 
 uint64_t audit_repeat_key(uid_t uid, unsigned operation, unsigned result, uint32_t more)
 {
-	return (uint64_t)uid << 32 | (uint64_t)(operation + 1) << 24 | (uint64_t)(result & 0xff) << 16 |
-	       (more & 0xffff);
+	return (uint64_t)uid << 32 | (uint64_t)(operation + 1) << 24 |
+	       (uint64_t)(result & 0xff) << 16 | (more & 0xffff);
 }
 
 static unsigned find_key(const struct audit_repeats *r, uint64_t key)
@@ -102,8 +103,8 @@ static unsigned find_key(const struct audit_repeats *r, uint64_t key)
 	return i;
 }
 
-enum audit_repeat audit_repeats_count(struct audit_repeats *r, uint64_t key, uint64_t token, pid_t pid,
-				      struct span credential)
+enum audit_repeat audit_repeats_count(struct audit_repeats *r, uint64_t key, uint64_t token,
+				      pid_t pid, struct span credential)
 {
 	unsigned i = find_key(r, key);
 	struct audit_entry *e;

@@ -35,7 +35,8 @@ struct audit_verified {
 };
 
 /* Counts one. No allocation, no system call. */
-void audit_verified_count(struct audit_verified *v, uint64_t token, const struct audit_verifier *who);
+void audit_verified_count(struct audit_verified *v, uint64_t token,
+			  const struct audit_verifier *who);
 
 /*
  * Takes the next sum out, from slot *at on, which moves on; the last one is of those that had no
@@ -48,10 +49,10 @@ bool audit_verified_take(struct audit_verified *v, unsigned *at, struct audit_en
 enum { AUDIT_REPEAT_SLOTS = 256 };
 
 struct audit_repeats {
-	uint64_t keys[AUDIT_REPEAT_SLOTS]; /* 0: free */
-	uint32_t counts[AUDIT_REPEAT_SLOTS]; /* that are not told yet */
+	uint64_t keys[AUDIT_REPEAT_SLOTS];	     /* 0: free */
+	uint32_t counts[AUDIT_REPEAT_SLOTS];	     /* that are not told yet */
 	struct audit_note notes[AUDIT_REPEAT_SLOTS]; /* what they are told as */
-	uint32_t n_others; /* that had no slot */
+	uint32_t n_others;			     /* that had no slot */
 };
 
 /*
@@ -70,8 +71,8 @@ enum audit_repeat {
  * Counts one more. token, pid, credential: of this one; what differs from the first one's does not
  * stand in the sum.
  */
-enum audit_repeat audit_repeats_count(struct audit_repeats *r, uint64_t key, uint64_t token, pid_t pid,
-				      struct span credential);
+enum audit_repeat audit_repeats_count(struct audit_repeats *r, uint64_t key, uint64_t token,
+				      pid_t pid, struct span credential);
 
 /* What was told of the key that audit_repeats_count() said is the first of. */
 void audit_repeats_first(struct audit_repeats *r, uint64_t key, const struct audit_note *note);

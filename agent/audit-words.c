@@ -1,7 +1,7 @@
 /*
- * agent/audit-words.c - see audit-words.h. The numbers are for ever: units/jeton.catalog says of each
- * what to do, and people search for them. tests/ground/test-audit-words holds the catalog and the
- * page to these tables.
+ * agent/audit-words.c - see audit-words.h. The numbers are for ever: units/jeton.catalog says of
+ * each what to do, and people search for them. tests/ground/test-audit-words holds the catalog and
+ * the page to these tables.
  */
 #include "agent/audit-words.h"
 
@@ -254,8 +254,8 @@ size_t audit_sentence(const struct audit_entry *e, const char *why, uid_t own_ui
 	if (!text_of(e, &operation))
 		operation = AUDIT_OPERATIONS;
 	if (operation == AUDIT_GAP) {
-		add(&s, "%u %s missing here (%s)", e->count, e->count == 1 ? "entry is" : "entries are",
-		    e->result);
+		add(&s, "%u %s missing here (%s)", e->count,
+		    e->count == 1 ? "entry is" : "entries are", e->result);
 		return s.n;
 	}
 	if (audit_is_ok(e) && operation < AUDIT_OPERATIONS && operations[operation].done) {

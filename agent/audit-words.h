@@ -45,9 +45,9 @@ const char *audit_operation_text(enum audit_operation operation);
 bool audit_operation_of_method(struct span method, enum audit_operation *ret) MUST_USE;
 
 /*
- * The number of a refusal, 1 to AUDIT_REFUSALS - 1, and in *ret_name its name without the interface,
- * a literal; 0 where this error (with its interface) is none: a mistake in the call, or an answer
- * that refuses nothing.
+ * The number of a refusal, 1 to AUDIT_REFUSALS - 1, and in *ret_name its name without the
+ * interface, a literal; 0 where this error (with its interface) is none: a mistake in the call, or
+ * an answer that refuses nothing.
  */
 enum { AUDIT_REFUSALS = 20 };
 unsigned audit_refusal(const char *error, const char **ret_name);

@@ -143,7 +143,8 @@ static int delete_oldest(struct audit *audit, struct store_change *change, uint6
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < DELETES_AT_ONCE && audit->first + audit->max <= last; i++) {
+	for (unsigned i = 0; r == 0 && i < DELETES_AT_ONCE && audit->first + audit->max <= last;
+	     i++) {
 		if (is_present(audit, audit->first))
 			r = store_change_delete(change, STORE_AUDIT, audit->first, 1);
 		audit->first++;
@@ -190,18 +191,18 @@ static bool operation_of(const struct vault_row *step, const struct audit_actor 
 		return true;
 	case STEP_INSERT:
 		/* The agent itself makes no new ones. */
-		*ret = who->is_itself	  ? AUDIT_RESTORE :
-		       step->credential.p ? AUDIT_MINT :
-		       step->is_derived	  ? AUDIT_DERIVE :
-					    AUDIT_ISSUE;
+		*ret = who->is_itself	    ? AUDIT_RESTORE
+		       : step->credential.p ? AUDIT_MINT
+		       : step->is_derived   ? AUDIT_DERIVE
+					    : AUDIT_ISSUE;
 		return true;
 	case STEP_UPDATE:
 		*ret = AUDIT_ROTATE;
 		return step->is_replaced;
 	case STEP_END:
-		*ret = step->reason == END_USES	      ? AUDIT_SPEND :
-		       step->state == TOKEN_EXPIRED ? AUDIT_EXPIRE :
-						      AUDIT_REVOKE;
+		*ret = step->reason == END_USES	      ? AUDIT_SPEND
+		       : step->state == TOKEN_EXPIRED ? AUDIT_EXPIRE
+						      : AUDIT_REVOKE;
 		return true;
 	case STEP_FORGET:
 		break;

@@ -1,6 +1,6 @@
 /*
- * agent/audit.h - who did what, and what was refused: each change and each refusal is an entry, told
- * to the journal and kept in the store as a chain.
+ * agent/audit.h - who did what, and what was refused: each change and each refusal is an entry,
+ * told to the journal and kept in the store as a chain.
  *
  * An entry about a change is a row of that very change: the store has both or neither. Refusals are
  * kept by changes of their own, some time later. What is good is not told each time: verifications
@@ -24,7 +24,7 @@ enum { AUDIT_KEPT = 100000, AUDIT_KEPT_VOLATILE = 10000 };
 /* Whoever a change is made for. */
 struct audit_actor {
 	uid_t uid;
-	pid_t pid; /* 0: nobody asked, or not known */
+	pid_t pid;	/* 0: nobody asked, or not known */
 	bool is_itself; /* the agent */
 	char unit[AUDIT_UNIT_MAX + 1];
 };
@@ -85,8 +85,8 @@ int audit_add_credential(struct agent *a, struct audit_list *list, struct store_
 			 const char *credential) MUST_USE;
 
 /*
- * The change was kept: the journal hears of it. Or it was not. Of those under way the oldest may be kept,
- * the newest dropped. Both empty the list.
+ * The change was kept: the journal hears of it. Or it was not. Of those under way the oldest may be
+ * kept, the newest dropped. Both empty the list.
  */
 void audit_keep(struct agent *a, struct audit_list *list);
 void audit_drop(struct agent *a, struct audit_list *list);
@@ -116,8 +116,8 @@ void audit_verified(struct request *req, uint64_t token);
 void audit_fetched(struct request *req, struct span credential);
 
 /*
- * LoadCredential= of a unit, asked for by `who`: error (without an interface) NULL: it was given. why: for
- * people; else "".
+ * LoadCredential= of a unit, asked for by `who`: error (without an interface) NULL: it was given.
+ * why: for people; else "".
  */
 void audit_loaded(struct agent *a, const struct audit_actor *who, const char *credential,
 		  const char *error, const char *why);

@@ -194,7 +194,8 @@ static int verify(struct reading *r)
 		return ask_failed(r->jeton, result);
 	if (r->n_damages > 0)
 		return fail(EXIT_FAILED,
-			    "the chain is broken in %zu %s: somebody with the agent's keys wrote to its "
+			    "the chain is broken in %zu %s: somebody with the agent's keys wrote "
+			    "to its "
 			    "store; hold what is left against the journal",
 			    r->n_damages, r->n_damages == 1 ? "place" : "places");
 	if (r->args->json || r->args->quiet)

@@ -10,8 +10,8 @@ import subprocess
 import time
 
 from credentials import CAROL, POLICY, start
-from jeton import AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, SECRET, Agent, Error, main, now_us, program, root, scratch, test, \
-    wait_until
+from jeton import AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, SECRET, Agent, Error, main, now_us, program, root, scratch, \
+    test, wait_until
 
 FIELDS = re.compile(rb"[A-Z_]+=[^\n]*")
 

@@ -1,6 +1,6 @@
 /*
- * tests/unit/test-audit-store.c - the chain through changes that are kept and that fail, and through
- * a store.
+ * tests/unit/test-audit-store.c - the chain through changes that are kept and that fail, and
+ * through a store.
  *
  *	test-audit-store alter|remove|exchange|cut STATE-DIRECTORY SEQ
  *
@@ -103,7 +103,8 @@ static void on_rows(void *userdata, struct store_rows *rows, int r)
 	while ((r = store_rows_next(rows, &row, &version, &record, &n)) > 0) {
 		audit_check_row(&reading->check, row, record, n, &f);
 		reading->n += f.has_entry;
-		reading->n_damages += (f.altered ? 1U : 0) + (f.missing ? 1U : 0) + (f.reordered ? 1U : 0);
+		reading->n_damages +=
+			(f.altered ? 1U : 0) + (f.missing ? 1U : 0) + (f.reordered ? 1U : 0);
 	}
 	ck_assert_int_eq(r, 0);
 	store_rows_free(rows);

@@ -1,4 +1,4 @@
-/* tests/unit/test-audit-sums.c - what is counted, in tables that nobody can make grow; and the sentences. */
+/* tests/unit/test-audit-sums.c - what is counted, in tables that never grow; and the sentences. */
 #include "agent/audit-sums.h"
 
 #include <string.h>
@@ -179,8 +179,9 @@ END_TEST
 
 static struct audit_entry entry(const char *operation, const char *result)
 {
-	struct audit_entry e = { .count = 1, .peer_uid = 1000, .peer_pid = 42,
-				 .owner_uid = AUDIT_NO_UID };
+	struct audit_entry e = {
+		.count = 1, .peer_uid = 1000, .peer_pid = 42, .owner_uid = AUDIT_NO_UID
+	};
 
 	audit_text(e.operation, sizeof(e.operation), span_of(operation));
 	audit_text(e.result, sizeof(e.result), span_of(result));
@@ -209,8 +210,9 @@ START_TEST(sentences_are_for_people)
 	ck_assert_str_eq(said(&e, "no policy"), "refused: Fetch of modulos by uid 1000 (pid 42): "
 						"NoSuchCredential: no policy");
 	e.count = 17;
-	ck_assert_str_eq(said(&e, ""),
-			 "refused: Fetch of modulos by uid 1000 (pid 42), 17 times: NoSuchCredential");
+	ck_assert_str_eq(
+		said(&e, ""),
+		"refused: Fetch of modulos by uid 1000 (pid 42), 17 times: NoSuchCredential");
 	e = entry("load-credential", "CredentialEmpty");
 	audit_text(e.credential, sizeof(e.credential), SPAN("k"));
 	audit_text(e.unit, sizeof(e.unit), SPAN("a.service"));
@@ -242,8 +244,8 @@ END_TEST
 
 START_TEST(every_entry_has_a_kind_whatever_its_words_are)
 {
-	static const char *const words[] = { "issue", "gap", "load-credential", "list", "x", "ok",
-					     "StoreFailed" };
+	static const char *const words[] = { "issue", "gap", "load-credential", "list",
+					     "x",     "ok",  "StoreFailed" };
 
 	for (size_t o = 0; o < ARRAY_SIZE(words); o++)
 		for (size_t r = 0; r < ARRAY_SIZE(words); r++) {
