@@ -1,9 +1,10 @@
 /*
- * agent/store-load.c - see store-load.h. Two batches in locked memory go back and forth: while the
- * reader fills one, the caller empties the other. They are so large that the reader goes on while the
- * caller waits for a step of the vault's memory, which takes as long as opening a thousand rows. Few
- * rows, or large ones, are not worth that: one thread does both, as it does where no memory or
- * thread can be had.
+ * agent/store-load.c - see store-load.h. Batches in locked memory go round: while the reader fills
+ * one, the caller empties those before. Opening rows is the most of it, and is done by whoever has the
+ * time: a batch is handed over as it was read if the caller waits for it. There are as many as keep
+ * the reader at work while the caller waits for a step of the vault's memory, which takes as long as
+ * opening a thousand rows. Few rows, or large ones, are not worth that: one thread does both, as it
+ * does where no memory or thread can be had.
  *
  * Invariant: a batch is the reader's while it is not full, the caller's while it is. Only the
  * reader touches the backend and the tally until it has been joined.
@@ -16,7 +17,8 @@
 #include <string.h>
 
 enum {
-	BATCH = 128 * 1024,
+	BATCH = 64 * 1024,
+	BATCHES = 4,
 	ROWS_FOR_TWO = 2048, /* fewer are read in less time than batches and a thread are made */
 	READER_STACK = 256 * 1024, /* SQLite reads on it */
 };
@@ -74,67 +76,106 @@ static int load_alone(struct loading *l)
  * ---- two threads ------------------------------------------------------------------------------
  */
 
-/* What stands before each record in a batch. */
+/* What stands before each row in a batch. */
 struct batch_row {
-	uint64_t row;
-	uint32_t version;
-	uint32_t n;
+	struct seal_place place;
+	size_t n; /* of the row as it is sealed */
 };
 
 struct batch {
 	uint8_t *memory; /* BATCH bytes */
 	size_t used;
+	bool opened;
 	bool full; /* handed over */
 };
 
 struct relay {
 	struct loading *l;
-	struct batch batches[2];
+	struct batch batches[BATCHES];
 	unsigned filling; /* the reader's */
 	pthread_mutex_t lock;
 	pthread_cond_t turned;
-	bool stop; /* the caller takes no more */
-	bool over; /* the reader gives no more */
-	int r;	   /* the reader's */
+	bool waiting; /* the caller has nothing to do */
+	bool stop;    /* the caller takes no more */
+	bool over;    /* the reader gives no more */
+	int r;	      /* the reader's */
 };
 
-/* Hands the batch over, and waits for the other one. False where the caller takes no more. */
-static bool hand_over(struct relay *relay)
+static size_t room_of(size_t n)
 {
-	struct batch *next = &relay->batches[!relay->filling];
-	bool stop;
-
-	pthread_mutex_lock(&relay->lock);
-	relay->batches[relay->filling].full = true;
-	pthread_cond_broadcast(&relay->turned);
-	while (next->full && !relay->stop)
-		pthread_cond_wait(&relay->turned, &relay->lock);
-	stop = relay->stop;
-	relay->filling = !relay->filling;
-	pthread_mutex_unlock(&relay->lock);
-	return !stop;
+	return sizeof(struct batch_row) + ((n + 7) & ~(size_t)7);
 }
 
+/* Opens each row in its place, behind the nonce. 0 or -EBADMSG. */
+static int open_batch(const struct loading *l, struct batch *b)
+{
+	struct batch_row head;
+	int r = 0;
+
+	for (size_t at = 0; at < b->used && r == 0; at += room_of(head.n)) {
+		uint8_t *sealed = b->memory + at + sizeof(head);
+
+		memcpy(&head, b->memory + at, sizeof(head));
+		r = seal_open_row(l->s->seal, &head.place, sealed, head.n, sealed + SEAL_NONCE_LEN);
+	}
+	b->opened = r == 0;
+	return r;
+}
+
+static bool caller_waits(struct relay *relay)
+{
+	bool waits;
+
+	pthread_mutex_lock(&relay->lock);
+	waits = relay->waiting;
+	pthread_mutex_unlock(&relay->lock);
+	return waits;
+}
+
+/*
+ * Hands the batch over, opened unless the caller has the time to do it, and waits for the next one.
+ * 0, -EBADMSG, or -ECANCELED where the caller takes no more.
+ */
+static int hand_over(struct relay *relay)
+{
+	struct batch *b = &relay->batches[relay->filling];
+	unsigned next = (relay->filling + 1) % BATCHES;
+	int r = caller_waits(relay) ? 0 : open_batch(relay->l, b);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&relay->lock);
+	b->full = true;
+	pthread_cond_broadcast(&relay->turned);
+	/* Also where the caller has stopped: it gives all back, and looks for the last one in turn. */
+	while (relay->batches[next].full)
+		pthread_cond_wait(&relay->turned, &relay->lock);
+	r = relay->stop ? -ECANCELED : 0;
+	relay->filling = next;
+	pthread_mutex_unlock(&relay->lock);
+	return r;
+}
+
+/* Counted before it is proved to open: if one does not, the count is of no use to anyone. */
 static int relay_row(void *userdata, const struct stored_row *row)
 {
 	struct relay *relay = userdata;
-	size_t n = record_size(row), room = sizeof(struct batch_row) + ((n + 7) & ~(size_t)7);
 	struct batch *b = &relay->batches[relay->filling];
-	struct batch_row head = { row->row, row->version, (uint32_t)n };
+	struct batch_row head = { place_of(row), row->n };
 	int r;
 
-	if (n == SIZE_MAX || room > BATCH)
+	if (record_size(row) == SIZE_MAX || room_of(row->n) > BATCH)
 		return -EBADMSG;
-	if (b->used + room > BATCH) {
-		if (!hand_over(relay))
-			return -ECANCELED;
+	if (b->used + room_of(row->n) > BATCH) {
+		r = hand_over(relay);
+		if (r < 0)
+			return r;
 		b = &relay->batches[relay->filling];
 	}
-	r = open_row(relay->l, row, b->memory + b->used + sizeof(head));
-	if (r < 0)
-		return r;
+	tally_add(relay->l->s->seal, &relay->l->s->tally, row);
 	memcpy(b->memory + b->used, &head, sizeof(head));
-	b->used += room;
+	memcpy(b->memory + b->used + sizeof(head), row->sealed, row->n);
+	b->used += room_of(row->n);
 	return 0;
 }
 
@@ -153,51 +194,66 @@ static void *read_rows(void *userdata)
 	return NULL;
 }
 
-/* Takes in what a batch holds. */
+/* Takes in what a batch holds. 0, -EBADMSG, or what on_row gave, which is forwarded. */
 static int empty_batch(struct loading *l, struct batch *b)
 {
 	struct batch_row head;
-	int r = 0;
+	int r = b->opened ? 0 : open_batch(l, b);
 
-	for (size_t at = 0; at < b->used && r >= 0;
-	     at += sizeof(head) + ((head.n + 7) & ~(size_t)7)) {
+	for (size_t at = 0; r == 0 && at < b->used && l->forwarded >= 0; at += room_of(head.n)) {
 		memcpy(&head, b->memory + at, sizeof(head));
-		r = l->on_row(l->userdata, head.row, head.version, b->memory + at + sizeof(head),
-			      head.n);
+		l->forwarded = l->on_row(l->userdata, head.place.row, head.place.version,
+					 b->memory + at + sizeof(head) + SEAL_NONCE_LEN,
+					 head.n - SEAL_OVERHEAD);
 	}
 	secret_wipe(b->memory, b->used);
 	b->used = 0;
-	return r;
+	b->opened = false;
+	return r < 0 ? r : l->forwarded;
 }
 
-/* Empties one batch after the other, until the reader is over or a row is not taken. */
-static void take_rows(struct relay *relay)
+/* Waits until the batch is the caller's. Whether it is the last one. */
+static bool take_over(struct relay *relay, unsigned i)
 {
-	struct loading *l = relay->l;
 	bool is_last;
+
+	pthread_mutex_lock(&relay->lock);
+	relay->waiting = true;
+	while (!relay->batches[i].full)
+		pthread_cond_wait(&relay->turned, &relay->lock);
+	relay->waiting = false;
+	is_last = relay->over && relay->filling == i;
+	pthread_mutex_unlock(&relay->lock);
+	return is_last;
+}
+
+static void give_back(struct relay *relay, unsigned i, bool stop)
+{
+	pthread_mutex_lock(&relay->lock);
+	relay->batches[i].full = false;
+	relay->stop = stop;
+	pthread_cond_broadcast(&relay->turned);
+	pthread_mutex_unlock(&relay->lock);
+}
+
+/*
+ * Empties one batch after the other, until the reader is over or one is not taken. 0, -EBADMSG, or
+ * what on_row gave.
+ */
+static int take_rows(struct relay *relay)
+{
+	bool is_last;
+	unsigned i = 0;
 	int r = 0;
 
-	for (unsigned i = 0;; i = !i) {
-		struct batch *b = &relay->batches[i];
-
-		pthread_mutex_lock(&relay->lock);
-		while (!b->full)
-			pthread_cond_wait(&relay->turned, &relay->lock);
-		is_last = relay->over && relay->filling == i;
-		pthread_mutex_unlock(&relay->lock);
-
+	do {
+		is_last = take_over(relay, i);
 		if (r >= 0)
-			r = empty_batch(l, b);
-		pthread_mutex_lock(&relay->lock);
-		b->full = false;
-		relay->stop = r < 0;
-		pthread_cond_broadcast(&relay->turned);
-		pthread_mutex_unlock(&relay->lock);
-		if (is_last)
-			break;
-	}
-	if (r < 0)
-		l->forwarded = r;
+			r = empty_batch(relay->l, &relay->batches[i]);
+		give_back(relay, i, r < 0);
+		i = (i + 1) % BATCHES;
+	} while (!is_last);
+	return r;
 }
 
 /* The reader leaves all signals to the caller. */
@@ -222,18 +278,19 @@ static bool load_by_two(struct loading *l, struct region *memory, int *ret)
 {
 	struct relay relay = {
 		.l = l,
-		.batches = { { .memory = (uint8_t *)memory->base },
-			     { .memory = (uint8_t *)memory->base + BATCH } },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.turned = PTHREAD_COND_INITIALIZER,
 	};
 	pthread_t reader;
+	int r;
 
+	for (unsigned i = 0; i < BATCHES; i++)
+		relay.batches[i].memory = (uint8_t *)memory->base + (size_t)i * BATCH;
 	if (start_reader(&relay, &reader) < 0)
 		return false;
-	take_rows(&relay);
+	r = take_rows(&relay);
 	pthread_join(reader, NULL);
-	*ret = l->forwarded < 0 ? l->forwarded : relay.r;
+	*ret = r < 0 ? r : relay.r;
 	return true;
 }
 
@@ -245,9 +302,9 @@ int store_load(struct loading *l)
 
 	/* Credentials are few, and may be larger than a batch. */
 	if (l->table == STORE_CREDENTIALS || store_n_rows(l->s, l->table) < ROWS_FOR_TWO ||
-	    region_init(&memory, l->s->locked.mem, 2 * (size_t)BATCH) < 0)
+	    region_init(&memory, l->s->locked.mem, BATCHES * (size_t)BATCH) < 0)
 		return load_alone(l);
-	if (region_grow(&memory, 2 * (size_t)BATCH) == 0)
+	if (region_grow(&memory, BATCHES * (size_t)BATCH) == 0)
 		done = load_by_two(l, &memory, &r);
 	region_done(&memory);
 	return done ? r : load_alone(l);
