@@ -105,6 +105,25 @@ def more_fetches_than_there_is_room_for_notes_leave_the_last_one():
 
 
 @test
+def a_change_of_keys_takes_no_last_use_along():
+    agent = Kept(policy=POLICY).start()
+    agent.admin().call("Put", credential="held", text="secret")
+    c = agent.connect()
+    tokens = [c.call("Issue", name="n") for _ in range(6)]
+    for n in range(3):
+        told = [c.call("Verify", token=t["token"])["info"] for t in tokens[:3]]
+        c.call("Fetch", credential="held")
+        agent.admin().call("Rekey")
+        told += [c.call("Verify", token=t["token"])["info"] for t in tokens[3:]]
+        before = agent.admin().more("ListCredentials")
+        agent.again("kill" if n < 2 else "restart")
+        c = agent.connect()
+        for info in told:
+            assert last_use(c, info["id"]) == (info["lastUsedUSec"], info["lastUsedBy"]), n
+        assert agent.admin().more("ListCredentials") == before
+
+
+@test
 def notes_say_nothing_to_who_reads_them_and_altered_ones_are_passed_over():
     agent = Kept(policy=POLICY).start()
     c = agent.connect()

@@ -190,6 +190,24 @@ def a_locked_one_comes_up_locked_again_and_what_was_fetched_last_is_not_lost():
     agent.left_nothing()
 
 
+@test
+def keys_are_changed_in_memory_too():
+    agent = Volatile().start()
+    agent.admin().call("Put", credential="held", text="secret")
+    tokens = []
+    for how in ("kill", "restart", "kill"):
+        tokens.append(agent.connect().call("Issue", name="n"))
+        before = agent.memfds()
+        agent.admin().call("Rekey")
+        after = agent.memfds()
+        assert not {d for n, d in before.items() if n.startswith("jeton-file")} & {*after.values()}
+        agent.again(how)
+        for t in tokens:
+            assert agent.connect().call("Verify", token=t["token"])
+        assert agent.connect().call("Fetch", credential="held")["text"] == "secret"
+    agent.left_nothing()
+
+
 def unlocks(admin):
     try:
         admin.call("Unlock", passphrase="right")

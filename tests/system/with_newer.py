@@ -20,12 +20,16 @@ Unit=app.service
 """
 
 
-def newer():
+def tree():
     done = subprocess.run([f"{boxes.TOP}/tests/support/trixie"], capture_output=True, text=True,
                           env={**os.environ, "JETON_TRIXIE": os.environ.get("JETON_TRIXIE", "/var/cache/jeton-tests/trixie")})
     if done.returncode:
         raise Skip(done.stderr.strip())
-    return Box(POLICY, root=done.stdout.strip())
+    return done.stdout.strip()
+
+
+def newer():
+    return Box(POLICY, root=tree())
 
 
 @test
