@@ -192,7 +192,7 @@ install: all ## into DESTDIR, below PREFIX (/usr/local)
 	SBINDIR='$(SBINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' ZSHDIR='$(ZSHDIR)' units/install
 	@$(if $(wildcard protocol/jeton.pc.in),$(pc) protocol/jeton.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/jeton.pc')
 
-deb: ## the Debian packages, into $(B)/deb
+deb: ## the Debian packages, into build/deb
 	@.ci/deps build deb
 	@units/debian/build '$(B)/deb' '$(VERSION)'
 

@@ -164,6 +164,23 @@ def the_installed_units_are_as_shut_in_as_they_can_be():
     box.sh("systemd-analyze verify jetond.service jetond.socket jetond-credential.socket")
 
 
+@package
+def bash_zsh_and_fish_find_the_completion_where_the_package_has_put_it():
+    box = machine()
+    install(box)
+    asked = {
+        "bash": "test ! -e /usr/share/bash-completion/bash_completion || bash --norc -c '. /usr/share/bash-completion/"
+                "bash_completion; _completion_loader jetonctl; complete -p jetonctl' | grep -w _jetonctl",
+        "zsh": "zsh -f -c 'autoload -U compinit; compinit -u -D; echo $_comps[jetonctl]' | grep -x _jetonctl",
+        "fish": "fish -c 'complete -C \"jetonctl rel\"' | grep -w reload",
+    }
+    for shell, question in asked.items():
+        if box.run("sh", "-c", f"command -v {shell}", check=False).returncode:
+            print(f"# there is no {shell} here")
+        else:
+            box.sh(question)
+
+
 # ---- upgrades -----------------------------------------------------------------------------------
 
 
