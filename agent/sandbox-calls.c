@@ -46,8 +46,8 @@ enum {
 	LOOP = 1 << 0,
 	STORE = 1 << 1,
 	MEMORY = 1 << 2,
-	BOTH = LOOP | STORE | MEMORY,
-	LOOP_MEMORY = LOOP | MEMORY,
+	STORES = STORE | MEMORY,
+	BOTH = LOOP | STORES,
 };
 
 struct call {
@@ -60,10 +60,13 @@ struct call {
 #define CALL(name, who) { name, who, { 0, 0, 0 }, NULL }
 #define CALL_IF(name, who, argument, mask, value) { name, who, { argument, mask, value }, NULL }
 #define SPARE(name, who, why) { name, who, { 0, 0, 0 }, why }
+#define SPARE_IF(name, who, argument, mask, value, why) { name, who, { argument, mask, value }, why }
 
 #define ABORT "what assert() ends with"
 #define BY_CALL "where the clock is not read without a call"
 #define UNITS "what ends with a unit, which only a machine with a systemd has"
+#define RENEWAL "a new file after a sync has failed, as tests/unit/test-store-faults has it"
+#define MALLOC "malloc(), for much at once"
 #define LIBC "as an older or newer libc, or another processor has it"
 
 /* By name; tests/ground/test-calls reads it, a row a line. */
@@ -80,9 +83,10 @@ static const struct call calls[] = {
 	SPARE("epoll_pwait2", LOOP, LIBC),
 	CALL("epoll_wait", LOOP),
 	CALL("exit", BOTH),
-	CALL("exit_group", BOTH),
+	CALL("exit_group", LOOP),
 	SPARE("faccessat", BOTH, LIBC),
-	CALL("faccessat2", BOTH),
+	CALL("faccessat2", LOOP),
+	SPARE("faccessat2", STORES, RENEWAL),
 	CALL("fadvise64", BOTH),
 	CALL_IF("fchmod", BOTH, 1, ANY_INT & ~0644u, 0),
 	CALL("fcntl", BOTH),
@@ -108,16 +112,22 @@ static const struct call calls[] = {
 	SPARE("inotify_rm_watch", LOOP, UNITS),
 	CALL("ioctl", LOOP),
 	SPARE("lgetxattr", LOOP, UNITS),
-	CALL("lseek", BOTH),
+	CALL("lseek", LOOP),
+	SPARE("lseek", STORES, RENEWAL),
 	CALL("madvise", BOTH),
-	CALL("memfd_create", LOOP_MEMORY),
+	CALL("memfd_create", LOOP),
+	SPARE("memfd_create", MEMORY, RENEWAL),
 	CALL("memfd_secret", LOOP),
 	CALL("mlock", LOOP),
-	CALL_IF("mmap", BOTH, 2, PROT_EXEC, 0),
-	CALL_IF("mprotect", BOTH, 2, PROT_EXEC, 0),
-	CALL("mremap", BOTH),
+	CALL_IF("mmap", LOOP, 2, PROT_EXEC, 0),
+	SPARE_IF("mmap", STORES, 2, PROT_EXEC, 0, MALLOC),
+	CALL_IF("mprotect", LOOP, 2, PROT_EXEC, 0),
+	SPARE_IF("mprotect", STORES, 2, PROT_EXEC, 0, MALLOC),
+	CALL("mremap", LOOP),
+	SPARE("mremap", STORES, MALLOC),
 	SPARE("munlock", LOOP, "memory that could be locked in part only"),
-	CALL("munmap", BOTH),
+	CALL("munmap", LOOP),
+	SPARE("munmap", STORES, MALLOC),
 	CALL("newfstatat", BOTH),
 	CALL("openat", BOTH),
 	CALL("pipe2", LOOP),
@@ -127,8 +137,10 @@ static const struct call calls[] = {
 	CALL("pread64", BOTH),
 	CALL("prlimit64", LOOP),
 	CALL("pwrite64", BOTH),
-	CALL("read", BOTH),
-	CALL("readlink", BOTH),
+	CALL("read", LOOP),
+	SPARE("read", STORES, RENEWAL),
+	CALL("readlink", LOOP),
+	SPARE("readlink", STORES, RENEWAL),
 	SPARE("readlinkat", BOTH, LIBC),
 	CALL("recvmsg", LOOP),
 	CALL("renameat", BOTH),
@@ -137,20 +149,24 @@ static const struct call calls[] = {
 	CALL("rseq", LOOP),
 	SPARE("rt_sigaction", BOTH, ABORT),
 	CALL("rt_sigprocmask", BOTH),
-	CALL("sendmsg", LOOP_MEMORY),
+	SPARE("sched_yield", BOTH, "a lock that another thread has for a moment"),
+	CALL("sendmsg", LOOP),
+	SPARE("sendmsg", MEMORY, RENEWAL),
 	CALL("sendto", LOOP),
 	CALL("set_robust_list", LOOP),
 	CALL("setsockopt", LOOP),
 	CALL("shutdown", LOOP),
 	CALL("signalfd4", LOOP),
-	CALL_IF("socket", LOOP_MEMORY, 0, ANY_INT, AF_UNIX),
+	CALL_IF("socket", LOOP, 0, ANY_INT, AF_UNIX),
+	SPARE_IF("socket", MEMORY, 0, ANY_INT, AF_UNIX, RENEWAL),
 	CALL_IF("socketpair", LOOP, 0, ANY_INT, AF_UNIX),
 	SPARE("sysinfo", BOTH, LIBC),
 	SPARE("tgkill", BOTH, ABORT),
 	SPARE("timerfd_create", LOOP, "sd-event, for the first timer by a clock"),
 	CALL("timerfd_settime", LOOP),
 	CALL("uname", LOOP),
-	CALL("unlink", BOTH),
+	CALL("unlink", LOOP),
+	SPARE("unlink", STORES, RENEWAL),
 	CALL("unlinkat", BOTH),
 	CALL("write", BOTH),
 	SPARE("writev", BOTH, ABORT),
