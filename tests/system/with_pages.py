@@ -186,6 +186,11 @@ def the_examples_of_jetond_8_work():
     of_token, refused = page.take("journalctl JETON_TOKEN_ID").strip().splitlines()
     wait_until(lambda: id in box.sh(of_token.replace("ID=ID", f"ID={id}"), check=False), "the token's entry")
     wait_until(lambda: "Subject: " in box.sh(refused, check=False), "the refusal, explained")
+    box.run("mkdir", "-p", "/etc/credstore.encrypted", "/etc/systemd/system/jetond.service.d")
+    box.sh(page.take("systemd-creds encrypt"))
+    box.write("/etc/systemd/system/jetond.service.d/key.conf", page.take("[Service]\nLoadCredentialEncrypted="))
+    box.sh("mv /var/lib/jeton/master.key /root; systemctl daemon-reload; systemctl restart jetond")
+    assert box.is_active(id)
     page.pass_over("b478a75572bc98431e53e044d6ec267a", "a table, which is held to the agent's by another test")
     page.end()
 
