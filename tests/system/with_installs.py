@@ -40,6 +40,12 @@ def files_and_accounts_have_the_owners_and_modes_that_are_promised():
     }
 
 
+def without_newer_keys(log):
+    """Less what a systemd before 254 says of the one key in the unit that it does not know."""
+    return "\n".join(line for line in log.splitlines()
+                     if not re.search("Unknown key (name )?'FileDescriptorStorePreserve'", line))
+
+
 @test
 def the_first_connection_starts_the_agent_and_it_has_nothing_to_warn_of():
     box = Box()
@@ -48,11 +54,11 @@ def the_first_connection_starts_the_agent_and_it_has_nothing_to_warn_of():
     assert status["state"] == "running" and status["memory"] == "secretmem", status
     assert properties(box, "jetond.service", "ActiveState", "SubState", "User") == {
         "ActiveState": "active", "SubState": "running", "User": "jeton"}
-    log = box.journal()
+    log = without_newer_keys(box.journal())
     assert not re.search("warn|can't|fail|unknown|ignor|limit", log, re.I), log
     warned = box.sh("journalctl -q --no-pager -o cat -p warning _UID=$(id -u jeton) + UNIT=jetond.service + "
                     "UNIT=jetond.socket + UNIT=jetond-credential.socket")
-    assert not warned, warned
+    assert not without_newer_keys(warned), warned
 
 
 @test

@@ -158,9 +158,9 @@ def the_first_connection_after_an_install_starts_the_agent():
 def the_installed_units_are_as_shut_in_as_they_can_be():
     box = machine()
     install(box)
-    box.sh("systemd-analyze security --offline=true --threshold=6 --no-pager jetond.service")
+    box.sh("systemd-analyze security --offline=true --threshold=5 --no-pager jetond.service")
     box.ask("GetStatus")
-    box.sh("systemd-analyze security --threshold=6 --no-pager jetond.service")
+    box.sh("systemd-analyze security --threshold=5 --no-pager jetond.service")
     box.sh("systemd-analyze verify jetond.service jetond.socket jetond-credential.socket")
 
 
