@@ -52,13 +52,12 @@ every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c
 	$(fuzzers) tests/fuzz/replay.c
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
-programs := $(if $(wildcard agent/main.c),$(B)/jetond) $(if $(wildcard ctl/main.c),$(B)/jetonctl $(B)/jeton-helper)
-libraries := $(if $(client),$(B)/libjeton.a $(B)/libjeton.so)
+programs := $(B)/jetond $(B)/jetonctl $(B)/jeton-helper $(B)/libjeton.a $(B)/libjeton.so $(B)/jeton.pc
 test_programs := $(tests:%.c=$(B)/%)
 bench_programs := $(benches:%.c=$(B)/%)
 fuzz_programs := $(fuzzers:%.c=$(B)/%)
 
-all: $(programs) $(libraries) $(if $(wildcard protocol/jeton.pc.in),$(B)/jeton.pc) ## the agent, the tool and the library (the default)
+all: $(programs) ## the agent, the tool and the library (the default)
 
 # ---- flags ---------------------------------------------------------------------------------------
 
@@ -147,10 +146,8 @@ $(B)/jeton.pc: protocol/jeton.pc.in Makefile
 	@$(pc) $< >$@
 
 test_archives := $(foreach a,support ctl client agent protocol,$(B)/lib$(a).a)
-$(test_programs): $(B)/%: $(B)/%.o $(test_archives)
+$(test_programs) $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 	$(link) $(check_libs) $(agent_libs)
-$(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
-	$(link) $(agent_libs)
 
 # Each replays what is kept for it; with FUZZ=yes libFuzzer makes up more (tests/fuzz/run).
 $(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(test_archives)
@@ -190,7 +187,7 @@ format: ## clang-format over the lines you changed
 install: all ## into DESTDIR, below PREFIX (/usr/local)
 	@B='$(B)' VERSION='$(VERSION)' SONAME='$(SONAME)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' BINDIR='$(BINDIR)' \
 	SBINDIR='$(SBINDIR)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' UNITDIR='$(UNITDIR)' ZSHDIR='$(ZSHDIR)' units/install
-	@$(if $(wildcard protocol/jeton.pc.in),$(pc) protocol/jeton.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/jeton.pc')
+	@$(pc) protocol/jeton.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/jeton.pc'
 
 deb: ## the Debian packages, into build/deb
 	@.ci/deps build deb

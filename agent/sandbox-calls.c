@@ -66,6 +66,7 @@ struct call {
 #define BY_CALL "where the clock is not read without a call"
 #define UNITS "what ends with a unit, which only a machine with a systemd has"
 #define RENEWAL "a new file after a sync has failed, as tests/unit/test-store-faults has it"
+#define NOTIFY "a new file in memory, handed to the service manager: after a failed sync, or at Rekey"
 #define MALLOC "malloc(), for much at once"
 #define LIBC "as an older or newer libc, or another processor has it"
 
@@ -100,13 +101,16 @@ static const struct call calls[] = {
 	CALL("getegid", LOOP),
 	CALL("geteuid", BOTH),
 	CALL("getgid", LOOP),
+	SPARE("getgid", MEMORY, NOTIFY),
 	SPARE("getpeername", LOOP, UNITS),
 	SPARE("getpid", BOTH, ABORT),
 	CALL("getrandom", BOTH),
 	CALL("getsockopt", LOOP),
+	SPARE("getsockopt", MEMORY, NOTIFY),
 	SPARE("gettid", BOTH, ABORT),
 	SPARE("gettimeofday", BOTH, BY_CALL),
 	CALL("getuid", LOOP),
+	SPARE("getuid", MEMORY, NOTIFY),
 	SPARE("inotify_add_watch", LOOP, UNITS),
 	SPARE("inotify_init1", LOOP, UNITS),
 	SPARE("inotify_rm_watch", LOOP, UNITS),
@@ -116,7 +120,7 @@ static const struct call calls[] = {
 	SPARE("lseek", STORES, RENEWAL),
 	CALL("madvise", BOTH),
 	CALL("memfd_create", LOOP),
-	SPARE("memfd_create", MEMORY, RENEWAL),
+	SPARE("memfd_create", MEMORY, NOTIFY),
 	CALL("memfd_secret", LOOP),
 	CALL("mlock", LOOP),
 	CALL_IF("mmap", LOOP, 2, PROT_EXEC, 0),
@@ -151,14 +155,15 @@ static const struct call calls[] = {
 	CALL("rt_sigprocmask", BOTH),
 	SPARE("sched_yield", BOTH, "a lock that another thread has for a moment"),
 	CALL("sendmsg", LOOP),
-	SPARE("sendmsg", MEMORY, RENEWAL),
+	SPARE("sendmsg", MEMORY, NOTIFY),
 	CALL("sendto", LOOP),
 	CALL("set_robust_list", LOOP),
 	CALL("setsockopt", LOOP),
+	SPARE("setsockopt", MEMORY, NOTIFY),
 	CALL("shutdown", LOOP),
 	CALL("signalfd4", LOOP),
 	CALL_IF("socket", LOOP, 0, ANY_INT, AF_UNIX),
-	SPARE_IF("socket", MEMORY, 0, ANY_INT, AF_UNIX, RENEWAL),
+	SPARE_IF("socket", MEMORY, 0, ANY_INT, AF_UNIX, NOTIFY),
 	CALL_IF("socketpair", LOOP, 0, ANY_INT, AF_UNIX),
 	SPARE("sysinfo", BOTH, LIBC),
 	SPARE("tgkill", BOTH, ABORT),

@@ -153,13 +153,16 @@ static bool try_fault(struct box *b, const struct trial *t, unsigned at)
 	 * Where the disk takes nothing any more, what failed to be synced can't be cut off either.
 	 */
 	must_survive_kill(b, nothing_works ? &either : NULL, t->name, at);
-	/* At once, or where making a new file has just failed, a second later. */
+	/* At once, or where making a new file has just failed, a second later or more. */
 	if (!do_step(b, 50)) {
 		UNIT_CHECK(t->forever && struck, "%s %u: does not go on", t->name, at);
 		if (at > 1)
 			return struck;
 		usleep(1050 * 1000);
-		UNIT_CHECK(do_step(b, 51), "%s %u: does not go on", t->name, at);
+		for (unsigned tries = 0; !do_step(b, 51); tries++) {
+			UNIT_CHECK(tries < 200, "%s %u: does not go on", t->name, at);
+			usleep(50 * 1000);
+		}
 	}
 	must_survive_kill(b, NULL, t->name, at);
 	return struck;
