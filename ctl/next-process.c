@@ -28,13 +28,28 @@ void follow_parent(pid_t parent)
 		_exit(EXIT_FAILED);
 }
 
+/*
+ * One that tells of changes is to reach the command. Where it was ignored (nohup) or blocked it would
+ * stay so, and a shell can't even trap it.
+ */
+static void let_through(int signo, sigset_t *mask)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+
+	sigaction(signo, &action, NULL);
+	sigdelset(mask, signo);
+}
+
 _Noreturn void become_command(struct gifts *g, const struct signals_before *before,
 			      const char *owner, bool inherit)
 {
 	int status = gifts_environment(g, owner);
+	sigset_t mask = before->mask;
 
 	sigaction(SIGCHLD, &before->child, NULL);
-	sigprocmask(SIG_SETMASK, &before->mask, NULL);
+	if (g->args->renew > 0)
+		let_through(g->args->renew, &mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 	_exit(status == EXIT_DONE ? gifts_exec(g, inherit) : status);
 }
 

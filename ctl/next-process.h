@@ -57,6 +57,9 @@ void next_process_drop(struct next_process *n);
  */
 void follow_parent(pid_t parent);
 
-/* In a child: signals as they were, then gifts_environment() and gifts_exec(). */
+/*
+ * In a child: signals as they were, but for the one of --renew=SIGNAL, which can reach it; then
+ * gifts_environment() and gifts_exec().
+ */
 _Noreturn void become_command(struct gifts *g, const struct signals_before *before,
 			      const char *owner, bool inherit);

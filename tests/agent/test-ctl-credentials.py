@@ -400,6 +400,20 @@ def a_new_value_is_behind_the_path_when_the_signal_comes():
 
 
 @test
+def a_signal_that_was_ignored_reaches_the_command_all_the_same():
+    _, admin, alice = both()
+    admin("put", "modulos", stdin=b"v1")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        lines = renewing(alice, "HUP")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert lines.next().endswith("v1")
+    admin("put", "modulos", stdin=b"v2")
+    assert lines.next() == "hup v2"
+
+
+@test
 def what_was_put_while_the_agent_was_away_is_noticed_when_it_is_back():
     agent, admin, alice = both()
     admin("put", "modulos", stdin=b"v1")

@@ -139,7 +139,7 @@ static struct found read_chain(const struct chain *c)
 {
 	struct audit_check check = { 0 };
 	struct audit_finding finding;
-	enum audit_damage damage;
+	enum audit_damage damage = AUDIT_MISSING;
 	struct found f = { 0 };
 	uint64_t seq;
 

@@ -73,7 +73,7 @@ static struct notes *begin(void)
 
 static void end(struct notes *t)
 {
-	carried_close(t->c);
+	carried_close(STEAL_PTR(t->c));
 	close(t->fd);
 	box_done(&t->box);
 }
@@ -229,7 +229,7 @@ START_TEST(altered_notes_are_not_believed)
 		n = whole[at] ? at + 1 : n;
 	for (size_t at = 4096; at < n; at++) {
 		memcpy(altered, whole, sizeof(altered));
-		altered[at] ^= 1 << at % 8;
+		altered[at] ^= (uint8_t)(1 << at % 8);
 		ck_assert_int_eq(pwrite(t->fd, altered, sizeof(altered), 0), sizeof(altered));
 		replay(t);
 		ck_assert_uint_lt(t->n_found, 9);

@@ -111,7 +111,8 @@ static void manager_drop(const char *name)
 			continue;
 		close(manager.fds[i]);
 		manager.n--;
-		memmove(manager.names[i], manager.names[manager.n], sizeof(manager.names[0]));
+		if (i != manager.n)
+			memcpy(manager.names[i], manager.names[manager.n], sizeof(manager.names[0]));
 		manager.fds[i] = manager.fds[manager.n];
 		return;
 	}
