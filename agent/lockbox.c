@@ -34,10 +34,9 @@ static const uint32_t PASSES_MAX = 64;
 
 const struct lockbox_cost lockbox_cost = { UINT64_C(64) << 20, 3 };
 
-_Static_assert(LOCKBOX_KEY_LEN == crypto_box_PUBLICKEYBYTES &&
-		       LOCKBOX_KEY_LEN == crypto_box_SECRETKEYBYTES &&
-		       LOCKBOX_KEY_LEN == crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-	       "keys' sizes");
+_Static_assert(LOCKBOX_KEY_LEN == crypto_box_PUBLICKEYBYTES, "a public key's size");
+_Static_assert(LOCKBOX_KEY_LEN == crypto_box_SECRETKEYBYTES, "a secret key's size");
+_Static_assert(LOCKBOX_KEY_LEN == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "a key's size");
 _Static_assert(LOCKBOX_SALT_LEN == crypto_pwhash_argon2id_SALTBYTES, "the salt's size");
 _Static_assert(LOCKBOX_OVERHEAD == crypto_box_SEALBYTES, "what sealing adds");
 _Static_assert(sizeof(magic) - 1 == AT_FORMAT && AT_SUM + 16 == LOCKBOX_LEN, "the layout");

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <jeton.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ static void fail(const char *what, int r)
 {
 	printf("%s: %d: %s\n", what, r, jeton_error_message(jeton));
 	exit(1);
+}
+
+/* Any number below n; the same ones in each run. */
+static unsigned any(unsigned n)
+{
+	static uint32_t state = 1;
+
+	state = state * 1664525 + 1013904223;
+	return (unsigned)((uint64_t)state * n >> 32);
 }
 
 static long now_ms(void)
@@ -124,13 +134,13 @@ int main(int argc, char **argv)
 		if (n_live < LIVE)
 			issue();
 		if (n_live > 0)
-			verify(&live[(unsigned)rand() % n_live]);
+			verify(&live[any(n_live)]);
 		if (n % 64 == 0 && n_live > 0)
 			check_last_use(&live[0]);
 		if (n % 64 == 32 && n_ended > 0)
-			check_ended(&ended[(unsigned)rand() % n_ended]);
+			check_ended(&ended[any(n_ended)]);
 		if (n % 256 == 255 && n_live == LIVE && n_ended < ENDED)
-			revoke((unsigned)rand() % n_live);
+			revoke(any(n_live));
 	}
 	for (unsigned i = 0; i < n_live; i++)
 		check_last_use(&live[i]);
