@@ -70,6 +70,12 @@ bool audit_has_journal(const struct agent *a);
 struct audit_link audit_last(const struct agent *a);
 uint64_t audit_first(const struct agent *a);
 
+/*
+ * What waits to come into the chain is handed to the store, before anything is read from it: whoever
+ * reads the audit finds what has just been refused.
+ */
+void audit_keep_now(struct agent *a);
+
 /* ---- changes --------------------------------------------------------------------------------- */
 
 /*

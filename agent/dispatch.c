@@ -23,7 +23,7 @@ enum method_flags {
 
 struct method {
 	const char *name;
-	enum dispatched (*call)(struct request *req); /* NULL: not built into this agent */
+	enum dispatched (*call)(struct request *req);
 	enum who who;
 	unsigned flags;
 };
@@ -135,9 +135,6 @@ static enum dispatched call_method(struct request *req)
 		return refuse_unmapped(req);
 	if (method->who == ADMINISTRATORS && !is_admin(req))
 		return reply_permission_denied(req);
-	if (!method->call)
-		return reply_error(req, "org.varlink.service.MethodNotImplemented", "method",
-				   req->call.method);
 	if ((method->flags & NEEDS_MORE) && !req->call.more)
 		return reply_error(req, "org.varlink.service.ExpectedMore", NULL, SPAN_NONE);
 	if ((method->flags & REPLY_IS_POINT) && req->call.oneway)

@@ -292,6 +292,7 @@ enum dispatched method_read_audit(struct request *req)
 	r->connection = req->connection;
 	r->since_us = (uint64_t)call.since_us.value;
 	r->token = token;
+	audit_keep_now(req->agent);
 	r->next = audit_first(req->agent);
 	req->connection->stream = &r->stream;
 	return DISPATCH_STREAM;

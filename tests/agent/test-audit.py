@@ -474,6 +474,14 @@ def the_chain_goes_on_after_a_restart_and_a_kill():
         assert now[:len(before)] == before
 
 
+@test(needs=[root])
+def whoever_reads_it_finds_what_was_refused_just_before():
+    agent, admin, _ = begin()
+    for uid in (ALICE, BOB):
+        agent.connect(uid).error("Put", credential="api-key", text="x")
+        assert in_chain(admin, "put", "PermissionDenied", peerUid=uid), chain(admin)
+
+
 @test
 def it_is_read_since_an_instant_and_of_a_token():
     agent, admin, journal = begin()
