@@ -99,6 +99,7 @@ static const struct call calls[] = {
 	CALL("futex", BOTH),
 	CALL("getdents64", LOOP),
 	CALL("getegid", LOOP),
+	SPARE("getegid", MEMORY, NOTIFY),
 	CALL("geteuid", BOTH),
 	CALL("getgid", LOOP),
 	SPARE("getgid", MEMORY, NOTIFY),

@@ -4,7 +4,7 @@
 import json
 
 import varlink
-from jeton import ALICE, BOB, Agent, has_form, main, test
+from jeton import ALICE, BOB, Agent, has_form, main, test, wait_until
 from outside import can_chroot, trixie, varlinkctl
 
 HERE = [can_chroot, trixie]
@@ -102,6 +102,9 @@ def oneway_is_carried_out():
     agent = started()
     issued, = call(agent, "io.jeton.Agent.Issue", {"name": "n"})
     assert call(agent, "io.jeton.Agent.Revoke", {"token": issued["token"]}, "--oneway") == []
+    # Nobody is told when it holds, so it may be on its way to the disk yet.
+    alice = agent.connect(ALICE)
+    wait_until(lambda: alice.call("Describe", id=issued["info"]["id"])["info"]["state"] == "revoked", "the revocation")
     assert "TokenRevoked" in fails(agent, "io.jeton.Agent.Verify", {"token": issued["token"]})
 
 
