@@ -79,12 +79,12 @@ def program(name):
 
 
 def _trace(pid):
-    """Where JETON_TRACE names a directory, every call of the process goes into a file there: for
-    tests/ground/test-calls. The strace, or None."""
+    """Where JETON_TRACE names a directory, every call of the process goes into a file there that is
+    named after it: for tests/ground/test-calls. The strace, or None."""
     directory = os.environ.get("JETON_TRACE")
     if not directory:
         return None
-    fd, path = tempfile.mkstemp(prefix="calls-", dir=directory)
+    fd, path = tempfile.mkstemp(prefix=f"calls-{pid}-", dir=directory)
     os.close(fd)
     tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", path, "-p", str(pid)],
                               stdin=subprocess.DEVNULL)
