@@ -47,9 +47,9 @@ ctl := $(filter-out ctl/main.c ctl/helper-main.c,$(call sources,ctl/*.c))
 tests := $(call sources,tests/unit/test-*.c tests/agent/test-*.c tests/ctl/test-*.c)
 benches := $(call sources,tests/bench/bench-*.c)
 fuzzers := $(call sources,tests/fuzz/fuzz-*.c)
-support := $(call sources,tests/support/*.c) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
+support := $(filter-out %/clock.c,$(call sources,tests/support/*.c)) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
 every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches) \
-	$(fuzzers) tests/fuzz/replay.c
+	$(fuzzers) tests/support/clock.c tests/fuzz/replay.c
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
 programs := $(B)/jetond $(B)/jetonctl $(B)/jeton-helper $(B)/libjeton.a $(B)/libjeton.so $(B)/jeton.pc
@@ -123,7 +123,7 @@ $(foreach a,shared protocol client policy agent ctl support,$(B)/lib$(a).a): $(B
 	$(call say,AR)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
 link = $(call say,LD)mkdir -p $(@D) && $(CC) -pie $(ldflags) -o $@ $(filter %.o %.a,$^)
-$(B)/jetond: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
+$(B)/jetond $(B)/tests/support/jetond-clock: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
 tool_archives := $(foreach a,ctl policy jeton shared,$(B)/lib$(a).a)
@@ -153,8 +153,9 @@ $(test_programs) $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 $(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(test_archives)
 	$(link) $(agent_libs) $(if $(FUZZ),-fsanitize=fuzzer)
 
+$(B)/tests/support/jetond-clock: $(B)/tests/support/clock.o
 fuzzers: $(fuzz_programs)
-tests: $(test_programs) $(if $(FUZZ),,fuzzers)
+tests: $(test_programs) $(B)/tests/support/jetond-clock $(if $(FUZZ),,fuzzers)
 benches: $(bench_programs)
 
 # ---- what people ask for -------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 
+import clock
 import peers
 import tap
 from peers import Peer
@@ -118,12 +119,13 @@ class Exit(AssertionError):
 class Agent:
     """An agent and what it needs: settings, policies, state and socket in directories of its own.
 
-    settings: lines of [Agent]; policy: the text of one policy file.
+    settings: lines of [Agent]; policy: the text of one policy file; clocked: it has a clock of its
+    own, `clock`, in place of the machine's.
     """
 
     _n = 0
 
-    def __init__(self, settings="", policy="", name=None):
+    def __init__(self, settings="", policy="", name=None, clocked=False):
         Agent._n += 1
         self.dir = os.path.join(scratch(), name or f"a{Agent._n}")
         self.run, self.policies = f"{self.dir}/run", f"{self.dir}/policy"
@@ -138,6 +140,7 @@ class Agent:
         self.uid, self.groups = (AGENT_UID, ()) if IS_ROOT else (None, ())
         self.pid = self.pidfd = self.tracer = None
         self.log_path = f"{self.dir}/log"
+        self.clock = clock.Clock(self.dir, self.uid) if clocked else None
         self.settings(settings)
         if policy:
             self.policy(policy)
@@ -173,10 +176,12 @@ class Agent:
         """Starts the process and waits for nothing. limits: {RLIMIT_X: n}; setup() runs in it
         before it changes its user; listen: descriptors passed as by systemd; lockable: it may lock
         any amount of memory, where that can be had, as with a unit's LimitMEMLOCK=."""
-        jetond = program("jetond")
+        jetond = program("tests/support/jetond-clock" if self.clock else "jetond")
         arguments = [jetond, *(self.arguments() if arguments is None else arguments)]
         environment = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
         environment |= {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **(env or {})}
+        if self.clock:
+            environment["JETON_TEST_CLOCK"] = self.clock.path
         log = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         null = os.open("/dev/null", os.O_RDWR)
         go, said = os.pipe()
