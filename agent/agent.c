@@ -151,22 +151,35 @@ static int start_memory(struct agent *a)
 
 /* ---- walls ----------------------------------------------------------------------------------- */
 
+static int make_directory(const char *what, const char *path)
+{
+	int r = directory_make(path, strlen(path), 0700);
+
+	if (r < 0)
+		log_error("the %s %s can't be made: %s", what, path, strerror(-r));
+	return r;
+}
+
+static int make_directories(struct agent *a)
+{
+	int r = make_directory("state directory", a->paths.state);
+
+	a->sandbox.state_dir = a->paths.state;
+	if (r < 0 || !a->paths.anchor)
+		return r;
+	a->sandbox.anchor_dir = a->paths.anchor;
+	return make_directory("anchor's directory", a->paths.anchor);
+}
+
 /* The directories must be there for what may be done in them to be told. */
 static int enter_sandbox(struct agent *a)
 {
 	bool makes_sockets = !sockets_are_passed();
 	const char *sockets[] = { a->paths.socket, a->paths.credential_socket };
-	int r;
+	int r = a->settings.storage == STORAGE_VOLATILE ? 0 : make_directories(a);
 
-	if (a->settings.storage != STORAGE_VOLATILE) {
-		a->sandbox.state_dir = a->paths.state;
-		r = directory_make(a->paths.state, strlen(a->paths.state), 0700);
-		if (r < 0) {
-			log_error("the state directory %s can't be made: %s", a->paths.state,
-				  strerror(-r));
-			return r;
-		}
-	}
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++)
 		if (sockets[i] && makes_sockets) {
 			socket_make_directory(sockets[i], a->user ? 0700 : 0755);
@@ -225,8 +238,8 @@ static int on_audit_row(void *userdata, uint64_t row, uint32_t version, const ui
 
 static int open_persistent(struct agent *a, uint8_t *key, struct store_error *error)
 {
-	int r = unsealing_open(a->paths.state, NULL, key, &a->mem, &a->store, &a->unsealed,
-			       error);
+	int r = unsealing_open(a->paths.state, a->paths.anchor, NULL, key, &a->mem, &a->store,
+			       &a->unsealed, error);
 
 	if (r == 0 && memory_dir_drop() > 0)
 		log_notice("what was kept with Storage=volatile is gone, for it is "
@@ -248,7 +261,7 @@ static int open_volatile(struct agent *a, uint8_t *key, struct store_error *erro
 	if (!memory_dir_is_kept(a->memory_dir))
 		log_notice("Storage=volatile, and no service manager holds what is in memory: a "
 			   "restart forgets all tokens and credentials");
-	r = unsealing_open(NULL, a->memory_dir, key, &a->mem, &a->store, &a->unsealed, error);
+	r = unsealing_open(NULL, NULL, a->memory_dir, key, &a->mem, &a->store, &a->unsealed, error);
 	if (r == -EKEYREJECTED)
 		return store_fail(error, r,
 				  "what Storage=volatile holds in memory is sealed with another master "
@@ -311,6 +324,10 @@ static int load_store(struct agent *a, struct store_error *error)
 	}
 	if (r == 0)
 		unsealing_settle(a->store, a->unsealed);
+	if (r == 0 && store_lacked_anchor(a->store))
+		log_warning("there was no anchor in %s, so that it could not be told whether the store "
+			    "is an old copy: from now on there is one",
+			    a->paths.anchor);
 	if (r == 0 && store_is_migrated(a->store))
 		log_notice("the store in %s is in the present format from now on; the one of before "
 			   "is kept as store.db.1, for an earlier version of Jeton, and may be "

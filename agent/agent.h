@@ -115,6 +115,7 @@ struct agent {
 	struct vault *vault;
 	struct memory_dir *memory_dir; /* where the store is with Storage=volatile; else NULL */
 	struct store *store;
+	int anchor_error; /* as it was told last: see store_anchor_error() */
 	enum unsealed unsealed; /* by which key it was opened */
 	struct holders *holders;
 	struct events events;

@@ -75,6 +75,22 @@ void change_complete_deferred(struct agent *a)
 	}
 }
 
+/* The store goes on without: what an old copy lacks is then told less tightly. */
+static void note_anchor(struct agent *a)
+{
+	int r = store_anchor_error(a->store);
+
+	if (r == a->anchor_error)
+		return;
+	if (r < 0)
+		log_warning("the anchor in %s, by which an old copy of the store is told, can't be "
+			    "written: %s; changes are kept as ever, and it is tried again",
+			    a->paths.anchor, strerror(-r));
+	else
+		log_notice("the anchor in %s is written again", a->paths.anchor);
+	a->anchor_error = r;
+}
+
 static int on_store(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct agent *a = userdata;
@@ -83,6 +99,7 @@ static int on_store(sd_event_source *source, int fd, uint32_t events, void *user
 	(void)fd;
 	(void)events;
 	store_dispatch(a->store);
+	note_anchor(a);
 	change_complete_deferred(a);
 	return 0;
 }

@@ -33,6 +33,8 @@ static const char usage[] =
 	"(/etc/jeton/policy.d and so on)\n"
 	"  --state DIR    where it keeps what it must not forget (/var/lib/jeton; --user: "
 	"~/.local/state/jeton)\n"
+	"  --anchor DIR   where it keeps what tells an old copy of that (/var/lib/jeton-anchor; --user:\n"
+	"                 ~/.local/state/jeton-anchor; with --state: none)\n"
 	"  --journal PATH the socket of the journal for its audit "
 	"(/run/systemd/journal/socket where standard\n"
 	"                 error is the journal's; else none)\n"
@@ -51,6 +53,7 @@ enum option_code {
 	OPTION_CONFIG,
 	OPTION_POLICY,
 	OPTION_STATE,
+	OPTION_ANCHOR,
 	OPTION_JOURNAL,
 	OPTION_CHECK,
 	OPTION_HELP,
@@ -64,6 +67,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "policy", required_argument, NULL, OPTION_POLICY },
 	{ "state", required_argument, NULL, OPTION_STATE },
+	{ "anchor", required_argument, NULL, OPTION_ANCHOR },
 	{ "journal", required_argument, NULL, OPTION_JOURNAL },
 	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -100,6 +104,9 @@ static int take_option(struct agent *a, int code, bool *check)
 		return -1;
 	case OPTION_STATE:
 		a->paths.state = optarg;
+		return -1;
+	case OPTION_ANCHOR:
+		a->paths.anchor = optarg;
 		return -1;
 	case OPTION_JOURNAL:
 		a->paths.journal = optarg;

@@ -57,15 +57,39 @@ static int complete_user(struct paths *p, const char **ret_missing)
 	if (r == 0 && p->n_policy_dirs == 0)
 		r = in_base("XDG_CONFIG_HOME", "/.config", "/jeton/policy.d",
 			    &p->policy_dirs[p->n_policy_dirs++], ret_missing);
+	if (r == 0 && !p->state && !p->anchor)
+		r = in_base("XDG_STATE_HOME", "/.local/state", "/jeton-anchor", &p->anchor, ret_missing);
 	if (r == 0 && !p->state)
 		r = in_base("XDG_STATE_HOME", "/.local/state", "/jeton", &p->state, ret_missing);
 	return r;
 }
 
-static void complete_system(struct paths *p)
+/*
+ * By $STATE_DIRECTORY, where the second directory of a unit is the anchor's and a unit that has but one
+ * has no anchor; else in their usual places.
+ */
+static int complete_state(struct paths *p)
 {
-	const char *state = variable("STATE_DIRECTORY");
+	const char *given = variable("STATE_DIRECTORY");
+	char *rest, *anchor;
 
+	if (!given) {
+		p->state = "/var/lib/jeton";
+		p->anchor = p->anchor ? p->anchor : "/var/lib/jeton-anchor";
+		return 0;
+	}
+	rest = strdup(given);
+	if (!rest)
+		return -ENOMEM;
+	p->state = strsep(&rest, ":");
+	anchor = strsep(&rest, ":");
+	if (!p->anchor)
+		p->anchor = anchor;
+	return 0;
+}
+
+static int complete_system(struct paths *p)
+{
 	if (!p->socket && !p->credential_socket)
 		p->credential_socket = "/run/jeton/credential.sock";
 	if (!p->socket)
@@ -77,16 +101,14 @@ static void complete_system(struct paths *p)
 		p->policy_dirs[p->n_policy_dirs++] = "/run/jeton/policy.d";
 		p->policy_dirs[p->n_policy_dirs++] = "/usr/lib/jeton/policy.d";
 	}
-	if (!p->state)
-		p->state = state ? state : "/var/lib/jeton";
+	return p->state ? 0 : complete_state(p);
 }
 
 int paths_complete(struct paths *p, bool user, const char **ret_missing)
 {
 	if (user)
 		return complete_user(p, ret_missing);
-	complete_system(p);
-	return 0;
+	return complete_system(p);
 }
 
 int directory_make(const char *path, size_t n, mode_t mode)

@@ -16,6 +16,7 @@ struct paths {
 	const char *policy_dirs[3];
 	size_t n_policy_dirs;
 	const char *state;
+	const char *anchor;  /* the directory of what tells an old copy of the store; NULL: none */
 	const char *journal; /* where entries of the audit go; NULL: nowhere */
 };
 

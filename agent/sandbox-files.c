@@ -41,12 +41,12 @@
 
 static const struct {
 	bool may_read, may_connect;    /* any file; by TCP */
-	uint64_t in_state, in_sockets; /* beneath these directories */
+	uint64_t in_state, in_anchor, in_sockets; /* beneath these directories */
 } walls[] = {
 	/* The names' thread stays here: an NSS module may well ask a server. */
-	[SANDBOX_PROCESS] = { true, true, READ | KEEP | SET_ASIDE, MAKE_SOCKET },
-	[SANDBOX_STORE] = { false, false, READ | KEEP, 0 },
-	[SANDBOX_LOOP] = { true, false, READ | KEEP | SET_ASIDE, REMOVE_SOCKET },
+	[SANDBOX_PROCESS] = { true, true, READ | KEEP | SET_ASIDE, READ | KEEP, MAKE_SOCKET },
+	[SANDBOX_STORE] = { false, false, READ | KEEP, READ | KEEP, 0 },
+	[SANDBOX_LOOP] = { true, false, READ | KEEP | SET_ASIDE, 0, REMOVE_SOCKET },
 };
 
 /* As of version 6; an older kernel takes what it does not know as long as that is zero. */
@@ -130,7 +130,9 @@ static int add_rules(int ruleset, enum sandbox_part part, const struct sandbox *
 	if (s->state_dir)
 		r = give(ruleset, s->state_dir, strlen(s->state_dir),
 			 walls[part].in_state & limited);
-
+	if (r == 0 && s->anchor_dir && (walls[part].in_anchor & limited))
+		r = give(ruleset, s->anchor_dir, strlen(s->anchor_dir),
+			 walls[part].in_anchor & limited);
 	for (size_t i = 0; r == 0 && rights && i < ARRAY_SIZE(s->sockets); i++)
 		if (s->sockets[i])
 			r = give_beside(ruleset, s->sockets[i], rights);

@@ -13,20 +13,21 @@
 /* Paths are borrowed. */
 struct sandbox {
 	const char *state_dir;	   /* NULL: the store is in memory */
+	const char *anchor_dir;	   /* NULL: there is no anchor */
 	const char *sockets[2];	   /* that the agent makes, and removes at its end; NULL: none */
 	bool has_calls, has_files; /* what the kernel gave, set by sandbox_enter_process() */
 };
 
 /*
  * For the whole process, while it has one thread: new privileges, other programs, other processes,
- * mounts and namespaces are out of reach, and nothing is changed but beneath the state directory
- * and that of each socket, which must be there. Where the kernel has no seccomp or no Landlock this
+ * mounts and namespaces are out of reach, and nothing is changed but beneath the state directory,
+ * the anchor's and that of each socket, which must be there. Where the kernel has no seccomp or no Landlock this
  * is said in the log, once, and the rest stands.
  */
 void sandbox_enter_process(struct sandbox *s);
 
 /*
- * For the store's thread, from within it: files of the state directory and nothing else.
+ * For the store's thread, from within it: files of the state directory, and of the anchor's, and nothing else.
  * userdata: the struct sandbox.
  */
 void sandbox_enter_store(void *userdata);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
+#include "agent/anchor.h"
 #include "agent/seal.h"
 #include "agent/state-dir.h"
 #include "agent/store-backend.h"
@@ -70,6 +72,7 @@ struct store_keys {
 struct store {
 	struct state_dir dir;
 	struct store_backend *backend; /* the thread's, while it runs */
+	struct anchor *anchor;	       /* likewise; NULL: none */
 	struct region locked;	       /* the keys, then room to open records in */
 	struct store_keys *keys;
 	struct seal *seal; /* of keys */
@@ -80,7 +83,7 @@ struct store {
 	pthread_t thread;
 	void (*enter)(void *userdata); /* the thread's first step, or NULL */
 	void *enter_userdata;
-	bool has_queue, is_running, is_migrated;
+	bool has_queue, is_running, is_migrated, lacked_anchor;
 
 	/* The loop's. */
 	uint64_t highest_row; /* at the start */
@@ -99,6 +102,9 @@ struct store {
 	bool key_is_next;      /* the key that fits is still master.key.next */
 	struct seal_root root; /* of the last commit */
 	uint64_t renew_at_us;  /* not before, CLOCK_MONOTONIC */
+	uint64_t anchor_at_us; /* likewise, but for what must not wait */
+
+	atomic_int anchor_error; /* both threads' */
 };
 
 /* What a stored row is sealed for. */
@@ -112,6 +118,13 @@ static inline struct seal_place place_of(const struct stored_row *row)
  * a record.
  */
 uint8_t *store_scratch(struct store *s, size_t n);
+
+/* Holds a store of this id and number of commits against the anchor, where there is one: anchor.h. */
+int store_judge_anchor(const struct store *s, const uint8_t id[static SEAL_ID_LEN], uint64_t commits,
+		       struct store_error *e) MUST_USE;
+
+/* Raises the anchor to the last commit, and notes what came of it. */
+void store_raise_anchor(struct store *s);
 
 /* Counts a row, which is proved to be sealed in its place, as seen. 0 or -EBADMSG. */
 void tally_add(const struct seal *seal, struct tally *t, const struct stored_row *row);

@@ -44,7 +44,7 @@ static int take_keys(struct store *s, const uint8_t *master_key, struct seal *se
 		return store_say_unreadable(s, r, e);
 	if (is_key != (r == 0))
 		return store_say_damaged(s, "its first values do not fit each other", e);
-	return is_key ? 0 : store_say_wrong_key(s, e);
+	return is_key ? store_judge_anchor(s, id.bytes, ret_root->commits, e) : store_say_wrong_key(s, e);
 }
 
 static int prove(struct store *s, const struct seal *seal, const struct seal_root *root,

@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <time.h>
+
+#include "protocol/base/time.h"
 
 void job_list_add(struct job_list *l, struct job *j)
 {
@@ -167,21 +170,44 @@ static void take_changes(struct store_queue *q, size_t max_changes, size_t max_b
 		 n_bytes + q->waiting.first->n_bytes <= max_bytes);
 }
 
-bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, struct job_list *ret)
+/* Whether there is something to take, or to end for, before that time. */
+static bool wait_for_jobs(struct store_queue *q, uint64_t until_us)
 {
-	*ret = (struct job_list){ NULL, NULL };
-	pthread_mutex_lock(&q->mutex);
-	while (!may_take(q)) {
+	struct timespec until = { .tv_sec = (time_t)(until_us / USEC_PER_SEC),
+				  .tv_nsec = (long)(until_us % USEC_PER_SEC * 1000) };
+	int error = 0;
+
+	while (!may_take(q) && error != ETIMEDOUT) {
 		q->idle = true;
-		pthread_cond_wait(&q->wake, &q->mutex);
+		error = until_us == UINT64_MAX
+				? pthread_cond_wait(&q->wake, &q->mutex)
+				: pthread_cond_clockwait(&q->wake, &q->mutex, CLOCK_MONOTONIC, &until);
 	}
 	q->idle = false;
-	if (q->waiting.first && q->waiting.first->kind == JOB_CHANGE)
-		take_changes(q, max_changes, max_bytes, ret);
-	else if (q->waiting.first)
-		job_list_add(ret, job_list_take(&q->waiting));
+	return may_take(q);
+}
+
+bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, uint64_t until_us,
+		struct job_list *ret)
+{
+	bool goes_on = true;
+
+	*ret = (struct job_list){ NULL, NULL };
+	pthread_mutex_lock(&q->mutex);
+	if (wait_for_jobs(q, until_us)) {
+		goes_on = q->waiting.first;
+		if (goes_on && q->waiting.first->kind == JOB_CHANGE)
+			take_changes(q, max_changes, max_bytes, ret);
+		else if (goes_on)
+			job_list_add(ret, job_list_take(&q->waiting));
+	}
 	pthread_mutex_unlock(&q->mutex);
-	return ret->first;
+	return goes_on;
+}
+
+void queue_poke(struct store_queue *q)
+{
+	(void)!write(q->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 struct job_list queue_take_reads(struct store_queue *q)
@@ -199,5 +225,5 @@ void queue_finish(struct store_queue *q, struct job_list *done, bool stop)
 	q->stopped |= stop;
 	pthread_mutex_unlock(&q->mutex);
 	if (was_empty)
-		(void)!write(q->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+		queue_poke(q);
 }

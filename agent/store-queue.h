@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "protocol/base/cleanup.h"
 
@@ -76,9 +77,14 @@ void queue_end(struct store_queue *q);
 
 /*
  * Waits for jobs and takes the next: a single one, or as many changes as follow each other, up to
- * max_changes and max_bytes (always one). False where there is none and none will come.
+ * max_changes and max_bytes (always one); none once it is until_us (CLOCK_MONOTONIC; UINT64_MAX:
+ * never). False where there is none and none will come.
  */
-bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, struct job_list *ret);
+bool queue_next(struct store_queue *q, size_t max_changes, size_t max_bytes, uint64_t until_us,
+		struct job_list *ret);
+
+/* Makes event_fd readable, though nothing is finished. */
+void queue_poke(struct store_queue *q);
 
 /* Takes all reads that wait, ahead of what waits before them; does not wait itself. */
 struct job_list queue_take_reads(struct store_queue *q);

@@ -2,7 +2,9 @@
  * agent/store-thread.c - the thread that keeps what was submitted: many changes in one commit.
  *
  * Whoever waits is told only after the commit is on the disk; work that can wait follows after
- * that. A batch fails as a whole, and then nothing more is taken before the loop has heard of it
+ * that. The anchor is raised before anyone hears that a token has ended, so that no copy without
+ * that is taken for the store; else at most once a second, since each time is a sync. A batch fails as a
+ * whole, and then nothing more is taken before the loop has heard of it
  * (see store-queue.h).
  */
 #include "agent/store-impl.h"
@@ -62,6 +64,47 @@ bool store_mend(struct store *s)
 	if (is_broken(s))
 		try_to_renew(s);
 	return !is_broken(s);
+}
+
+/* ---- the anchor ------------------------------------------------------------------------------ */
+
+static const uint64_t ANCHOR_US = USEC_PER_SEC, ANCHOR_FAILED_US = 10 * USEC_PER_SEC;
+
+void store_raise_anchor(struct store *s)
+{
+	int r;
+
+	if (!s->anchor)
+		return;
+	r = anchor_raise(s->anchor, s->seal->id, s->root.commits);
+	s->anchor_at_us = monotonic_us() + (r < 0 ? ANCHOR_FAILED_US : ANCHOR_US);
+	if (atomic_exchange(&s->anchor_error, r) != r)
+		queue_poke(&s->queue);
+}
+
+/* When the anchor is to be raised, CLOCK_MONOTONIC; UINT64_MAX: it need not be. */
+static uint64_t anchor_due_us(const struct store *s)
+{
+	return s->anchor && anchor_is_behind(s->anchor, s->root.commits) ? s->anchor_at_us : UINT64_MAX;
+}
+
+static void raise_anchor_in_time(struct store *s)
+{
+	uint64_t due_us = anchor_due_us(s);
+
+	if (due_us != UINT64_MAX && monotonic_us() >= due_us)
+		store_raise_anchor(s);
+}
+
+/* An active token's row goes only when the token has ended. */
+static bool ends_a_token(const struct job_list *batch)
+{
+	for (const struct job *j = batch->first; j; j = j->next)
+		for (const struct change_step *step = ((const struct store_change *)j)->first; step;
+		     step = step->next)
+			if (step->place.table == STORE_ACTIVE && step->n == 0)
+				return true;
+	return false;
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
@@ -211,6 +254,8 @@ static void run_changes(struct store *s, struct job_list *batch)
 {
 	int r = keep(s, batch);
 
+	if (r == 0 && s->anchor && ends_a_token(batch))
+		store_raise_anchor(s);
 	mark(batch, r);
 	queue_finish(&s->queue, batch, r < 0);
 	s->backend->ops->settle(s->backend);
@@ -243,7 +288,11 @@ void *store_thread(void *userdata)
 	(void)pthread_setname_np(pthread_self(), "store");
 	if (s->enter)
 		s->enter(s->enter_userdata);
-	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, &batch))
-		run[batch.first->kind](s, &batch);
+	while (queue_next(&s->queue, BATCH_CHANGES, BATCH_BYTES, anchor_due_us(s), &batch)) {
+		if (batch.first)
+			run[batch.first->kind](s, &batch);
+		raise_anchor_in_time(s);
+	}
+	store_raise_anchor(s);
 	return NULL;
 }

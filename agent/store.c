@@ -91,12 +91,35 @@ uint8_t *store_scratch(struct store *s, size_t n)
 	return (uint8_t *)s->locked.base + SCRATCH_AT;
 }
 
+int store_judge_anchor(const struct store *s, const uint8_t id[static SEAL_ID_LEN], uint64_t commits,
+		       struct store_error *e)
+{
+	return s->anchor ? anchor_judge(s->anchor, &s->dir, id, commits, e) : 0;
+}
+
+/*
+ * Before the store is there: a kill between the two leaves an anchor of none, and the next start, which
+ * finds no store, makes another.
+ */
+static int anchor_new_store(struct store *s, const uint8_t id[static SEAL_ID_LEN],
+			    struct store_error *e)
+{
+	int r = s->anchor ? anchor_raise(s->anchor, id, 0) : 0;
+
+	return r < 0 ? store_fail(e, r,
+				  "the anchor of a new store can't be written: %s (its directory is "
+				  "given by --anchor)",
+				  strerror(-r))
+		     : 0;
+}
+
 static int make_store(struct store *s, const uint8_t *master_key, struct store_error *e)
 {
 	struct meta_value values[META_LAST] = { 0 };
 	struct meta_value *id = &values[META_ID - 1], *check = &values[META_KEY_CHECK - 1],
 			  *root = &values[META_ROOT - 1], *key = &values[META_STORE_KEY - 1];
 	uint8_t *store_key = s->keys->store_key;
+	int r;
 
 	id->n = SEAL_ID_LEN;
 	randombytes_buf(id->bytes, id->n);
@@ -108,7 +131,8 @@ static int make_store(struct store *s, const uint8_t *master_key, struct store_e
 	seal_store_key(store_key, master_key, id->bytes, s->seal->row_key, key->bytes);
 	seal_init(s->seal, store_key, id->bytes);
 	seal_root(s->seal, &(struct seal_root){ 0 }, root->bytes);
-	return store_sqlite_create(&s->dir, values, e);
+	r = anchor_new_store(s, id->bytes, e);
+	return r < 0 ? r : store_sqlite_create(&s->dir, values, e);
 }
 
 static int read_meta(struct store *s, enum store_meta which, size_t n, struct meta_value *ret,
@@ -152,7 +176,10 @@ static int take_keys(struct store *s, const uint8_t *master_key, struct store_er
 	r = store_read_root(s->seal, s->backend, &s->root);
 	if (r == -EBADMSG)
 		return store_say_damaged(s, "its first values do not fit each other", e);
-	return r < 0 ? store_say_unreadable(s, r, e) : 0;
+	if (r < 0)
+		return store_say_unreadable(s, r, e);
+	s->lacked_anchor = s->anchor && !anchor_is_there(s->anchor);
+	return store_judge_anchor(s, id.bytes, s->root.commits, e);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -174,22 +201,29 @@ static int open_backend(struct store *s, const uint8_t *master_key, struct store
 	return r < 0 ? r : store_sqlite_open(&s->dir, &s->backend, e);
 }
 
-/* In memory where there is such a directory, else in the one of this path. */
-static int open_dir(struct store *s, const char *state_dir, struct memory_dir *memory,
-		    struct store_error *e)
+struct store_place {
+	const char *state_dir, *anchor_dir; /* the latter NULL: no anchor */
+	struct memory_dir *memory;	    /* instead of both; NULL: on a disk */
+};
+
+static int open_dir(struct store *s, const struct store_place *p, struct store_error *e)
 {
 	int r;
 
-	if (memory) {
-		state_dir_open_memory(memory, &s->dir);
+	if (p->memory) {
+		state_dir_open_memory(p->memory, &s->dir);
 		return 0;
 	}
-	r = state_dir_open(state_dir, &s->dir, e);
-	return r < 0 ? r : state_dir_lock(&s->dir, e);
+	r = state_dir_open(p->state_dir, &s->dir, e);
+	if (r == 0)
+		r = state_dir_lock(&s->dir, e);
+	if (r == 0 && p->anchor_dir)
+		r = anchor_open(p->anchor_dir, &s->dir, &s->anchor, e);
+	return r;
 }
 
-static int open_somewhere(const char *state_dir, struct memory_dir *memory,
-			  const uint8_t *master_key, struct secretmem *mem, struct store **ret,
+static int open_somewhere(const struct store_place *place, const uint8_t *master_key,
+			  struct secretmem *mem, struct store **ret,
 			  struct store_error *ret_error)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -202,7 +236,7 @@ static int open_somewhere(const char *state_dir, struct memory_dir *memory,
 	if (seal_start() < 0)
 		r = store_fail(ret_error, -EIO, "there are no random numbers: getrandom() fails");
 	if (r == 0)
-		r = open_dir(s, state_dir, memory, ret_error);
+		r = open_dir(s, place, ret_error);
 	if (r == 0)
 		r = lock_keys(s, mem, ret_error);
 	if (r == 0)
@@ -220,13 +254,23 @@ static int open_somewhere(const char *state_dir, struct memory_dir *memory,
 int store_open(const char *state_dir, const uint8_t *master_key, struct secretmem *mem,
 	       struct store **ret, struct store_error *ret_error)
 {
-	return open_somewhere(state_dir, NULL, master_key, mem, ret, ret_error);
+	return store_open_anchored(state_dir, NULL, master_key, mem, ret, ret_error);
+}
+
+int store_open_anchored(const char *state_dir, const char *anchor_dir, const uint8_t *master_key,
+			struct secretmem *mem, struct store **ret, struct store_error *ret_error)
+{
+	struct store_place place = { .state_dir = state_dir, .anchor_dir = anchor_dir };
+
+	return open_somewhere(&place, master_key, mem, ret, ret_error);
 }
 
 int store_open_memory(struct memory_dir *memory, const uint8_t *master_key, struct secretmem *mem,
 		      struct store **ret, struct store_error *ret_error)
 {
-	return open_somewhere(NULL, memory, master_key, mem, ret, ret_error);
+	struct store_place place = { .memory = memory };
+
+	return open_somewhere(&place, master_key, mem, ret, ret_error);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -352,6 +396,7 @@ int store_start(struct store *s, struct store_error *ret_error)
 				  s->dir.path, strerror(-r));
 	secret_wipe(s->keys->store_key, sizeof(s->keys->store_key));
 	s->has_queue = true;
+	store_raise_anchor(s);
 	s->highest_row = s->root.highest_row;
 	r = start_thread(s);
 	return r < 0 ? store_fail(ret_error, r, "can't start the store's thread: %s", strerror(-r))
@@ -361,6 +406,16 @@ int store_start(struct store *s, struct store_error *ret_error)
 bool store_is_migrated(const struct store *s)
 {
 	return s->is_migrated;
+}
+
+bool store_lacked_anchor(const struct store *s)
+{
+	return s->lacked_anchor;
+}
+
+int store_anchor_error(struct store *s)
+{
+	return s->anchor_error;
 }
 
 uint64_t store_highest_row(const struct store *s)
@@ -454,6 +509,7 @@ void store_close(struct store *s)
 		queue_done(&s->queue);
 	if (s->backend)
 		s->backend->ops->close(s->backend);
+	anchor_close(s->anchor);
 	region_done(&s->locked);
 	pthread_mutex_destroy(&s->credentials_mutex);
 	/* Last: the lock goes with it. */

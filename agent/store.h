@@ -57,7 +57,26 @@ int store_open(const char *state_dir, const uint8_t *master_key, struct secretme
 	       struct store **ret, struct store_error *ret_error) MUST_USE;
 
 /*
- * The same in a directory in memory (memory-dir.h), which must outlive the store: all that is said of
+ * The same, with the store held against an anchor (anchor.h) in another directory (NULL: none): -ESTALE
+ * where it is an older copy, or another store than the one of before; or as anchor_open(). The
+ * anchor is raised by the store's thread: before anyone hears of a change by which an active token
+ * ends, and within a second after any other.
+ */
+int store_open_anchored(const char *state_dir, const char *anchor_dir, const uint8_t *master_key,
+			struct secretmem *mem, struct store **ret,
+			struct store_error *ret_error) MUST_USE;
+
+/* Whether there was a store before store_open_anchored(), but no anchor to hold it against. */
+bool store_lacked_anchor(const struct store *s);
+
+/*
+ * Whether the anchor can be raised: 0, or the negative errno of the last try, from store_start() on.
+ * When it changes, store_fd() is readable.
+ */
+int store_anchor_error(struct store *s);
+
+/*
+ * The same as store_open() in a directory in memory (memory-dir.h), which must outlive the store: all that is said of
  * the disk is said of it, but for power cuts.
  */
 struct memory_dir;

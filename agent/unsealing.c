@@ -12,6 +12,7 @@
 
 struct place {
 	const char *state_dir; /* NULL: in memory */
+	const char *anchor_dir;
 	struct memory_dir *memory;
 	struct secretmem *mem;
 };
@@ -25,7 +26,7 @@ static int read_key(const struct place *p, uint8_t *key, struct store_error *e)
 static int try_key(const struct place *p, const uint8_t *key, struct store **ret,
 		   struct store_error *e)
 {
-	return p->state_dir ? store_open(p->state_dir, key, p->mem, ret, e)
+	return p->state_dir ? store_open_anchored(p->state_dir, p->anchor_dir, key, p->mem, ret, e)
 			    : store_open_memory(p->memory, key, p->mem, ret, e);
 }
 
@@ -65,11 +66,11 @@ static int try_other(const struct place *p, uint8_t *key, struct store **ret, en
 	return 0;
 }
 
-int unsealing_open(const char *state_dir, struct memory_dir *memory, uint8_t *key,
-		   struct secretmem *mem, struct store **ret, enum unsealed *ret_by,
+int unsealing_open(const char *state_dir, const char *anchor_dir, struct memory_dir *memory,
+		   uint8_t *key, struct secretmem *mem, struct store **ret, enum unsealed *ret_by,
 		   struct store_error *ret_error)
 {
-	struct place p = { state_dir, memory, mem };
+	struct place p = { state_dir, anchor_dir, memory, mem };
 	int r = read_key(&p, key, ret_error);
 
 	if (r == 0)

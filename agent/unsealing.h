@@ -11,12 +11,12 @@ enum unsealed {
 
 /*
  * Reads the master key (masterkey.h) and opens the store of the directory under it, or, where state_dir
- * is NULL, that in memory (whose key is a credential). Where the key does not fit, the one that may be
+ * is NULL, that in memory (whose key is a credential); with an anchor in anchor_dir, or NULL. Where the key does not fit, the one that may be
  * beside it is tried. key: STORE_KEY_LEN bytes of locked memory to work in, which the caller wipes.
  * Returns as masterkey_read() and store_open().
  */
-int unsealing_open(const char *state_dir, struct memory_dir *memory, uint8_t *key,
-		   struct secretmem *mem, struct store **ret, enum unsealed *ret_by,
+int unsealing_open(const char *state_dir, const char *anchor_dir, struct memory_dir *memory,
+		   uint8_t *key, struct secretmem *mem, struct store **ret, enum unsealed *ret_by,
 		   struct store_error *ret_error) MUST_USE;
 
 /*

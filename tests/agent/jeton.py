@@ -131,6 +131,7 @@ class Agent:
         self.run, self.policies = f"{self.dir}/run", f"{self.dir}/policy"
         self.var = f"{self.dir}/var"
         self.config, self.state = f"{self.dir}/jeton.conf", f"{self.var}/state"
+        self.anchor = f"{self.var}/anchor"
         self.socket = f"{self.run}/agent.sock"
         for path in (self.dir, self.run, self.policies, self.var):
             os.mkdir(path, 0o755)
@@ -170,7 +171,8 @@ class Agent:
 
     def arguments(self):
         return ["--socket", self.socket, "--config", self.config, "--policy", self.policies,
-                "--state", self.state, "--credential-socket", f"{self.run}/credential.sock"]
+                "--state", self.state, "--anchor", self.anchor,
+                "--credential-socket", f"{self.run}/credential.sock"]
 
     def spawn(self, arguments=None, env=None, limits=None, setup=None, listen=(), lockable=False):
         """Starts the process and waits for nothing. limits: {RLIMIT_X: n}; setup() runs in it

@@ -361,7 +361,8 @@ def what_the_backup_knows_to_have_ended_ends_and_what_is_not_known_comes_back():
     c.call("Revoke", id=parent["info"]["id"])
     path = backup(agent)
     agent.stop()
-    # The disk of some time ago.
+    # The disk of some time ago, all of it.
+    os.unlink(f"{agent.anchor}/anchor")
     for name in os.listdir(f"{agent.state}.old"):
         if name.startswith("store"):
             shutil.copyfile(f"{agent.state}.old/{name}", f"{agent.state}/{name}")

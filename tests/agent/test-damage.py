@@ -4,6 +4,7 @@ a disk that is full costs changes only."""
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 
@@ -59,6 +60,55 @@ def refused_untouched(agent):
     assert not changed, changed
     assert len(said.splitlines()) <= 3 and agent.state in said, said
     return said
+
+
+@test
+def an_old_copy_put_back_is_refused_and_the_way_out_that_it_names_is_one():
+    agent = started()
+    tokens = [agent.connect().call("Issue", name=f"t{i}") for i in range(3)]
+    agent.kill()
+    old = copied(agent, Agent())
+    agent.start()
+    c = agent.connect()
+    c.call("Revoke", id=tokens[0]["info"]["id"])
+    # The moment after its reply, with no second for anything.
+    agent.kill()
+    copied(old, agent)
+    said = refused_untouched(agent)
+    assert "is an old copy" in said and len(said.splitlines()) == 1, said
+    way_out = re.search(r"remove (\S+/anchor),", said)[1]
+    assert way_out == f"{agent.anchor}/anchor", said
+    os.unlink(way_out)
+    agent.start()
+    assert agent.connect().call("Verify", token=tokens[0]["token"])["info"]["name"] == "t0"
+    assert "there was no anchor in" in agent.log()
+    agent.stop()
+    agent.start()
+    assert agent.log().count("there was no anchor in") == 1
+
+
+@test
+def an_anchor_that_can_not_be_written_keeps_nobody_back_and_is_told_once():
+    agent = started()
+    c = agent.connect()
+    agent.stop()
+    os.chmod(agent.anchor, 0o500)
+    agent.start()
+    c = agent.connect()
+    token = c.call("Issue", name="t")
+    # The mark is written in its place; a new file, after that one has gone, could not be.
+    agent.stop()
+    os.unlink(f"{agent.anchor}/anchor")
+    agent.start()
+    wait_until(lambda: "can't be written: " in agent.log(), "a line")
+    c = agent.connect()
+    c.call("Revoke", id=token["info"]["id"])
+    assert c.error("Verify", token=token["token"]).name == "TokenRevoked"
+    assert agent.log().count("can't be written: ") == 1
+    os.chmod(agent.anchor, 0o700)
+    agent.stop()
+    agent.start()
+    assert agent.connect().error("Verify", token=token["token"]).name == "TokenRevoked"
 
 
 def key_file(agent):

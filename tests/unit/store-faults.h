@@ -124,6 +124,11 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off_t at)
 	return fault_apply_fd(FAULT_WRITE, fd, SYS_pwrite64, (long)buf, (long)n, at);
 }
 
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+	return pwrite64(fd, buf, n, at);
+}
+
 ssize_t write(int fd, const void *buf, size_t n)
 {
 	return fault_apply_fd(FAULT_WRITE, fd, SYS_write, (long)buf, (long)n, 0);

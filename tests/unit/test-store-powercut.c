@@ -77,7 +77,7 @@ static bool may_find(const struct rows *found, size_t at)
 static int start(struct box *b)
 {
 	enum unsealed by;
-	int r = unsealing_open(b->dir, NULL, b->key, &b->mem, &b->store, &by, &b->error);
+	int r = unsealing_open(b->dir, NULL, NULL, b->key, &b->mem, &b->store, &by, &b->error);
 
 	return r < 0 ? r : box_load(b);
 }

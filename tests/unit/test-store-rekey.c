@@ -53,7 +53,7 @@ static const uint8_t other_key[STORE_KEY_LEN] = "another key, of thirty-two byte
 static int start(struct box *b)
 {
 	enum unsealed by;
-	int r = unsealing_open(b->dir, NULL, b->key, &b->mem, &b->store, &by, &b->error);
+	int r = unsealing_open(b->dir, NULL, NULL, b->key, &b->mem, &b->store, &by, &b->error);
 
 	if (r == 0)
 		r = box_load(b);
