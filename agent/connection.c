@@ -171,6 +171,17 @@ static enum next answer_message(struct connection *c, struct span message)
 	return c->agent->out.n >= OUT_FLUSH || c->agent->out_fd >= 0 ? connection_flush(c) : GO_ON;
 }
 
+/* Others get their turn, with nothing of this one's in agent->out. */
+static enum next end_turn(struct connection *c)
+{
+	enum next next = connection_flush(c);
+
+	if (next != GO_ON)
+		return next;
+	deadline_again(c);
+	return WAIT;
+}
+
 /* Answers the next message, or receives more of them. */
 static enum next read_step(struct connection *c, unsigned *n_messages)
 {
@@ -192,8 +203,7 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 		if (++*n_messages <= TURN_MESSAGES)
 			return answer_message(c, message);
 		frame_put_back(&c->in, message);
-		deadline_again(c);
-		return WAIT;
+		return end_turn(c);
 	}
 	next = connection_flush(c);
 	if (next != GO_ON)
@@ -227,11 +237,7 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 		c->state = CONNECTION_READING;
 	}
 	*n_messages += STREAM_COST;
-	if (next == GO_ON && *n_messages > TURN_MESSAGES) {
-		deadline_again(c);
-		return WAIT;
-	}
-	return next;
+	return next == GO_ON && *n_messages > TURN_MESSAGES ? end_turn(c) : next;
 }
 
 static enum next step(struct connection *c, unsigned *n_messages)
@@ -273,12 +279,15 @@ static void settle(struct connection *c, unsigned n_messages)
 
 static void run(struct connection *c)
 {
+	const struct agent *a = c->agent;
 	unsigned n_messages = 0;
 	enum next next;
 
 	do
 		next = step(c, &n_messages);
 	while (next == GO_ON);
+	/* What stayed there would go to whoever is next. */
+	assert(a->out.n == 0 && a->out_fd < 0);
 	if (next == CLOSE)
 		connection_close(c);
 	else

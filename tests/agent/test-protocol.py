@@ -2,6 +2,7 @@
 """The protocol, as good clients speak it: how messages are cut, judged and answered in order."""
 
 import json
+import signal
 import socket
 
 import varlink
@@ -240,6 +241,22 @@ def ten_thousand_calls_in_one_write_are_answered_in_order():
             assert "vendor" in answer
         else:
             assert answer.parameters == {"method": f"io.jeton.Agent.N{n}"}
+
+
+@test
+def replies_come_to_the_connection_that_asked_however_many_are_asked_at_once():
+    agent = started()
+    clients = [agent.connect() for _ in range(4)]
+    for n in (1, 255, 256, 257, 300, 600):
+        # All of it lies there before the agent looks at any.
+        agent.signal(signal.SIGSTOP)
+        for k, c in enumerate(clients):
+            c.send_bytes(b"".join(c.encode(f"x{k}.N{i}") for i in range(n)))
+        agent.signal(signal.SIGCONT)
+        for k, c in enumerate(clients):
+            assert {c.receive()["parameters"]["interface"] for _ in range(n)} == {f"x{k}"}, n
+    for k, c in enumerate(clients):
+        assert c.call("org.varlink.service.GetInfo")["vendor"], k
 
 
 @test
