@@ -206,7 +206,9 @@ def large_messages_that_one_user_does_not_finish_keep_nobody_else_waiting():
         c.send_bytes(padded(128 * 1024))
         assert c.receive()["parameters"]["vendor"]
     assert time.monotonic() - start < 2
-    assert halves[0].is_closed()
+    # Which of them was the first to have a buffer is the kernel's to say.
+    closed = select.select(halves, [], [], 20)[0]
+    assert closed and closed[0].is_closed()
 
 
 @test
