@@ -202,11 +202,15 @@ class Agent:
         os.close(null)
         os.close(go)
         try:
-            self.tracer = _trace(self.pid)
+            self.tracer = self._trace()
         finally:
             os.close(said)
         self.pidfd = os.pidfd_open(self.pid)
         return self
+
+    def _trace(self):
+        """Who looks on from before its first instruction: a Popen that ends with it, or None."""
+        return _trace(self.pid)
 
     def _exec(self, arguments, environment, limits, setup, listen, null, log, lockable):
         for what, n in limits.items():
