@@ -148,7 +148,7 @@ class AtStart:
         self.agent.off()
         self.agent.reaped()
         image = self.agent.keep()
-        assert "master.key.next" in self.agent.files(), "the kill did not come between the names"
+        assert "master.key.next" in os.listdir(self.agent.state), "the kill did not come between the names"
         return image, world
 
     def start_with_a_restore(self):

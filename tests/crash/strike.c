@@ -2,13 +2,13 @@
  * tests/crash/strike.c - has an agent killed, or one of its system calls fail, at the very call that
  * a test names.
  *
- *	strike PID STATE-DIRECTORY
+ *	strike PID DIRECTORY
  *
  * It is the tracer of the process from before its first instruction, and lets it run until it is
  * told by a line on standard input:
  *
  *	kill NAME N              a kill as the N-th call of this name is entered; it is not made
- *	fail NAME N ERRNO MORE   the N-th call of this name on the state fails; MORE 1: and those after
+ *	fail NAME N ERRNO MORE   the N-th call of this name on the directory fails; MORE 1: and those after
  *	short NAME N 0 MORE      it writes half of what it was asked to
  *	watch - 0                nothing is done, calls are counted
  *	off                      lets it run again
@@ -18,9 +18,10 @@
  *	off STRUCK POISONED NAME=N/M ...
  *
  * how often it struck, how often a file was written or synced whose sync had failed, and how many
- * calls were made of each name, and how many of them on the state. "killed" and "gone" are told
- * when that happens. Calls are counted over all threads, from one arming to the next. A wait that
- * was cut short by arming counts as entered anew.
+ * calls were made of each name, and how many of them on the directory. "killed" and "gone" are told
+ * when that happens (and the counts before, under watch), "seized" at the start. Calls are counted
+ * over all threads, from the arming on; those before the agent's own program is there, not at all. A
+ * wait that was cut short by arming counts as entered anew.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,7 @@ static const struct about abouts[] = {
 	{ SYS_renameat2, true },   { SYS_linkat, true },     { SYS_unlinkat, true },
 };
 
-/* Whether the call is about a file of the state directory, or the directory. */
+/* Whether the call is about a file below the directory, or one of directories there. */
 static bool is_on_state(pid_t tid, const struct ptrace_syscall_info *info)
 {
 	const __u64 *args = info->entry.args;

@@ -61,7 +61,7 @@ class Struck(Agent):
         super().__init__(settings, policy)
         self.fast = fast_directory()
         self.var = f"{self.fast}/var"
-        self.state = f"{self.var}/state"
+        self.state, self.anchor = f"{self.var}/state", f"{self.var}/anchor"
         os.mkdir(self.var, 0o755)
         if IS_ROOT:
             os.chown(self.var, AGENT_UID, AGENT_UID)
@@ -71,7 +71,7 @@ class Struck(Agent):
     def _trace(self):
         if not self.is_traced:
             return None
-        tracer = subprocess.Popen([strike_program(), str(self.pid), self.state], stdin=subprocess.PIPE,
+        tracer = subprocess.Popen([strike_program(), str(self.pid), self.var], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True, bufsize=1)
         self.tracer, self.is_killed = tracer, False
         self._hear("seized")
@@ -122,21 +122,22 @@ class Struck(Agent):
     # ---- its files, to begin again from
 
     def keep(self):
-        """A copy of the state directory as it is now."""
+        """A copy of its state, and of the anchor that is kept apart from it, as they are now."""
         copy = tempfile.mkdtemp(prefix="image-", dir=self.fast)
-        shutil.copytree(self.state, copy, dirs_exist_ok=True)
+        shutil.copytree(self.var, copy, dirs_exist_ok=True)
         return copy
 
     def give(self, copy):
-        """Makes the state what that copy is; None: nothing."""
-        shutil.rmtree(self.state, ignore_errors=True)
+        """Makes them what that copy is; None: nothing."""
+        shutil.rmtree(self.var, ignore_errors=True)
         if copy is None:
-            return
-        shutil.copytree(copy, self.state)
-        os.chmod(self.state, 0o700)
-        for path in [self.state, *(os.path.join(self.state, n) for n in os.listdir(self.state))]:
-            if IS_ROOT:
-                os.chown(path, AGENT_UID, AGENT_UID)
+            os.mkdir(self.var, 0o755)
+        else:
+            shutil.copytree(copy, self.var)
+        for path, _, names in os.walk(self.var):
+            for one in [path, *(os.path.join(path, n) for n in names)]:
+                if IS_ROOT:
+                    os.chown(one, AGENT_UID, AGENT_UID)
 
     def clear(self):
         """After the last use of it."""

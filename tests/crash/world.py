@@ -457,7 +457,7 @@ def furnish(agent, world):
 def old_store(agent, with_log):
     """The files of a store of the first version, and what is in it."""
     directory = f"{agent.fast}/format-1{'-log' if with_log else ''}"
-    os.mkdir(directory)
+    os.makedirs(f"{directory}/state", 0o700)
     for name in os.listdir(f"{HERE}/format-1"):
         if name.endswith("-wal") and not with_log:
             continue
@@ -465,7 +465,7 @@ def old_store(agent, with_log):
             data = f.read()
         if name == "store.db":
             data = data.ljust(OLD_STORE_SIZE, b"\0")
-        fd = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT, 0o600)
+        fd = os.open(f"{directory}/state/{name}", os.O_WRONLY | os.O_CREAT, 0o600)
         with open(fd, "wb") as f:
             f.write(data)
     world = World()
