@@ -278,7 +278,8 @@ enum dispatched method_read_audit(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (call.since_us.is_set && call.since_us.value < 0)
 		return reply_invalid_parameter(req, "sinceUSec");
-	if (call.token.p && !id_read(call.token, &token))
+	/* 0 would be all of them. */
+	if (call.token.p && (!id_read(call.token, &token) || token == 0))
 		return reply_invalid_parameter(req, "token");
 	if (req->call.oneway)
 		return DISPATCH_DONE;

@@ -6,7 +6,7 @@
 
 bool id_read(struct span text, uint64_t *ret)
 {
-	return token_id_read(text, ret) && *ret != 0;
+	return token_id_read(text, ret);
 }
 
 bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid,

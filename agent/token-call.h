@@ -7,7 +7,7 @@
 #include "agent/authority.h"
 #include "agent/token-facts.h"
 
-/* Reads an id; false where it is none: InvalidParameter. */
+/* Reads an id; false where it is none: InvalidParameter. 0 is one that no token ever has. */
 bool id_read(struct span text, uint64_t *ret);
 
 /*

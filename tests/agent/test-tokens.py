@@ -423,9 +423,11 @@ def describe_gives_the_facts_and_knows_only_what_there_is():
     c = started().connect()
     info = c.call("Issue", name="n", scopes=["acme/risk:read"], uses=7)["info"]
     assert c.call("Describe", id=info["id"])["info"] == info
-    for wrong in (digits(12345, 11), "z" * 11, "0" * 11):
-        assert c.error("Describe", id=wrong).name in ("NoSuchToken", "InvalidParameter")
-    assert c.error("Describe", id=digits(12345, 11)).name == "NoSuchToken"
+    for method in ("Describe", "Revoke", "Rotate"):
+        for nobodys in (digits(12345, 11), "0" * 11, digits((1 << 64) - 1, 11)):
+            assert c.error(method, id=nobodys).name == "NoSuchToken", (method, nobodys)
+        for wrong in ("z" * 11, "0" * 10, "0" * 12, "", digits(1 << 64, 11)):
+            invalid(c.error(method, id=wrong), "id")
 
 
 # ---- whose they are ------------------------------------------------------------------------------
