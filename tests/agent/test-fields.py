@@ -4,10 +4,10 @@ type, empty and too long. Each is told by its name, nothing changes, and the con
 
 import json
 
+from inputs import NEEDS_MORE, fields
 from jeton import ALICE, INTERFACE, Agent, Closed, Error, full_name, main, test
 from varlink import SERVICE
 
-NEEDS_MORE = {"List", "ListCredentials", "Watch", "ReadAudit"}
 POLICY = f"[Access]\nUser={ALICE}\nUser=0\nScope=a:read\n" \
     "[Credential x]\n[Fetch]\nCredential=x\nUser=*\n"
 
@@ -64,16 +64,6 @@ def ask(c, method, parameters, name=None):
     while message.get("continues"):
         message = c.receive()
     return first
-
-
-def fields():
-    """Every parameter: (interface, method, its name, its type, whether it may be absent)."""
-    for interface in (INTERFACE, SERVICE):
-        for method, (takes, _) in interface.methods.items():
-            for field, kind in takes[1].items():
-                optional = kind[0] == "maybe"
-                kind = interface.resolve(kind[1] if optional else kind)
-                yield interface, method, field, kind, optional
 
 
 def is_named(message, method, field):
