@@ -19,6 +19,7 @@
 #include "agent/store.h"
 #include "agent/unsealing.h"
 #include "agent/vault.h"
+#include "agent/wall-clock.h"
 #include "protocol/call-read.h"
 #include "protocol/frame.h"
 
@@ -137,6 +138,7 @@ struct agent {
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;
 	uint64_t next_expiry_us; /* where expiry_timer stands */
+	struct wall_clock wall_clock;
 	sd_event_source *store_source, *names_source;
 	struct deferred *deferred_first, *deferred_last;
 	struct pending *waiting_calls; /* whose end is not known yet */

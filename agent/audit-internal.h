@@ -13,6 +13,7 @@ struct audit {
 	uint64_t first;		    /* the oldest entry, with all changes under way */
 	uint64_t max;		    /* entries that are kept */
 	uint64_t n_loaded, loaded_last;
+	uint64_t loaded_last_us; /* when that one was; 0: there is none */
 	uint8_t *present; /* NULL: all are there that should be */
 
 	/* what comes into it by changes of its own: audit-queue.c */

@@ -138,3 +138,8 @@ int audit_record_read(const uint8_t *data, size_t n, struct audit_entry *ret,
 	*ret = entry;
 	return 0;
 }
+
+uint64_t audit_record_at_us(const uint8_t *data, size_t n)
+{
+	return n >= AUDIT_HEAD_LEN && data[0] == FORMAT ? get_number(data + 16, 8) : 0;
+}

@@ -63,3 +63,6 @@ size_t audit_record_write(const struct audit_entry *entry,
  */
 int audit_record_read(const uint8_t *data, size_t n, struct audit_entry *ret,
 		      uint8_t ret_previous[static AUDIT_HASH_LEN]) MUST_USE;
+
+/* When it was, as far as that is a record; else 0. */
+uint64_t audit_record_at_us(const uint8_t *data, size_t n);

@@ -91,8 +91,10 @@ int audit_load(struct agent *a, uint64_t row, uint32_t version, const uint8_t *r
 	if (!audit->first || row < audit->first)
 		audit->first = row;
 	/* The record itself is looked at by whoever reads the audit: damage is told there. */
-	if (row > audit->kept.seq)
+	if (row > audit->kept.seq) {
 		audit_chain_link(row, record, n, &audit->kept);
+		audit->loaded_last_us = audit_record_at_us(record, n);
+	}
 	return 0;
 }
 
@@ -114,6 +116,11 @@ int audit_load_done(struct agent *a)
 struct audit_link audit_last(const struct agent *a)
 {
 	return a->audit->kept;
+}
+
+uint64_t audit_loaded_last_us(const struct agent *a)
+{
+	return a->audit->loaded_last_us;
 }
 
 uint64_t audit_first(const struct agent *a)

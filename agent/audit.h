@@ -68,6 +68,9 @@ bool audit_has_journal(const struct agent *a);
 
 /* The last entry that is kept, and the oldest, both as of now. */
 struct audit_link audit_last(const struct agent *a);
+
+/* When the last entry was made that was there at the start; 0: there was none. */
+uint64_t audit_loaded_last_us(const struct agent *a);
 uint64_t audit_first(const struct agent *a);
 
 /*

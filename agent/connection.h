@@ -47,6 +47,8 @@ struct connection {
 	struct client *client;
 	struct peer peer;
 	enum connection_state state;
+	uint64_t asked_us; /* over.c's: since when a call about many tokens waits; 0: none does */
+	bool has_waited;   /* likewise: for those that were ending */
 	const char *method; /* that it calls, without the interface: a literal; NULL: none of ours */
 	bool is_administration; /* which administrators alone may call */
 	uint8_t timed; /* enum: not, half, unread */

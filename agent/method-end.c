@@ -7,10 +7,10 @@
 #include "agent/holder.h"
 #include "agent/method.h"
 #include "agent/mint.h"
+#include "agent/over.h"
 #include "agent/presented.h"
 #include "agent/reply.h"
 #include "agent/token-call.h"
-#include "agent/upkeep.h"
 #include "protocol/base/time.h"
 
 static const int64_t GRACE_DEFAULT_S = 300;
@@ -60,17 +60,16 @@ static enum dispatched end_token(struct request *req, token_ref ref, enum end_re
 	struct agent *a = req->agent;
 	struct vault_change *change;
 	struct token_facts facts;
+	enum dispatched answer;
 	int r;
 
 	if (vault_is_busy(a->vault, ref))
 		return change_wait(req);
-	facts_at(a, ref, req->now_us, &facts);
-	if (facts.state == TOKEN_EXPIRED) {
-		upkeep_sweep(a);
-		if (!vault_is_busy(a->vault, ref))
-			return reply_info(req, &facts);
-		return change_wait(req);
-	}
+	if (!over_may_be_shown(req, ref, &answer))
+		return answer;
+	facts_told(a, ref, &facts);
+	if (facts.state == TOKEN_EXPIRED)
+		return reply_info(req, &facts);
 	change = vault_change_new(a->vault);
 	r = change ? vault_prepare_end(change, ref, TOKEN_REVOKED, reason, req->now_us) : -ENOMEM;
 	if (r < 0) {
@@ -387,6 +386,7 @@ enum dispatched method_rotate(struct request *req)
 	const struct ended_token *ended;
 	struct rotate_call call;
 	struct bad_parameter bad;
+	enum dispatched answer;
 	enum identity identity;
 	struct span name;
 	bool admin;
@@ -409,13 +409,15 @@ enum dispatched method_rotate(struct request *req)
 			return reply_no_such_token(req);
 		return change_read_ended(req, ended->row, NULL, on_ended_rotated);
 	}
-	facts_at(a, rotation.old, req->now_us, &rotation.old_facts);
+	facts_told(a, rotation.old, &rotation.old_facts);
 	if (!may_handle(req, admin, name, rotation.old_facts.owner_uid,
 			rotation.old_facts.owner_name))
 		return reply_no_such_token(req);
 	if (is_denied(a, rotation.old))
 		return reply_token_revoked(req, id);
-	if (rotation.old_facts.state == TOKEN_EXPIRED)
-		return reply_token_expired(req, &rotation.old_facts);
+	if (vault_is_over(a->vault, rotation.old, req->now_us))
+		return over_may_be_told(req, rotation.old, &answer)
+			       ? reply_token_expired(req, &rotation.old_facts)
+			       : answer;
 	return judge(req, &call, &rotation);
 }

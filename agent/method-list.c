@@ -9,6 +9,7 @@
 
 #include "agent/change.h"
 #include "agent/method.h"
+#include "agent/over.h"
 #include "agent/reply.h"
 #include "agent/token-call.h"
 
@@ -178,7 +179,7 @@ static void hold(struct list *l, struct request *req, const struct token_facts *
  * Takes the newer of what the vault and the store stand at. 1; 0: both are at their end; or as
  * next_ended().
  */
-static int next_facts(struct list *l, uint64_t now_us, struct token_facts *ret)
+static int next_facts(struct list *l, struct token_facts *ret)
 {
 	token_ref ref = vault_cursor_peek(&l->active);
 	int r = next_ended(l);
@@ -188,7 +189,7 @@ static int next_facts(struct list *l, uint64_t now_us, struct token_facts *ret)
 	if (ref == REF_NONE && r == 0)
 		return 0;
 	if (ref != REF_NONE)
-		facts_at(l->agent, ref, now_us, ret);
+		facts_told(l->agent, ref, ret);
 	if (ref != REF_NONE && (r == 0 || ret->row > l->ended.row)) {
 		vault_cursor_step(&l->active);
 	} else {
@@ -209,7 +210,7 @@ static int produce(struct stream *s, struct connection *c)
 	if (l->reading)
 		return -EAGAIN;
 	for (unsigned i = 0; i < SLICE && !connection_out_is_full(c); i++) {
-		r = next_facts(l, now_us, &facts);
+		r = next_facts(l, &facts);
 		if (r <= 0)
 			break;
 		if (is_wanted(l, &facts, now_us))
@@ -268,10 +269,7 @@ static struct list *list_new(struct request *req, const struct list_call *call, 
 	l->one_state = call->state.is_set;
 	l->state = (enum token_state)call->state.value;
 	l->before_row = UINT64_MAX;
-	/*
-	 * One that has just expired stands in the vault until it is swept, so the vault is looked
-	 * at in any case.
-	 */
+	/* One whose end could not be kept stands in the vault, which is looked at in any case. */
 	l->ended_is_over = l->one_state && l->state == TOKEN_ACTIVE;
 	vault_cursor_init(&l->active, a->vault,
 			  l->all ? NULL : vault_find_owner(a->vault, uid, name), l->all);
@@ -285,6 +283,7 @@ static struct list *list_new(struct request *req, const struct list_call *call, 
 enum dispatched method_list(struct request *req)
 {
 	struct bad_parameter bad;
+	enum dispatched answer;
 	struct list_call call;
 	struct list *list;
 	struct span name;
@@ -308,6 +307,8 @@ enum dispatched method_list(struct request *req)
 	}
 	if (req->call.oneway)
 		return DISPATCH_DONE;
+	if (!over_all_may_be_shown(req, &answer))
+		return answer;
 	list = list_new(req, &call, uid, name);
 	if (!list)
 		return reply_limit(req, "memory", 0);
@@ -352,11 +353,14 @@ static enum dispatched describe(struct request *req, uint64_t id, bool admin, st
 	token_ref ref = vault_find(a->vault, id);
 	const struct ended_token *ended;
 	struct token_facts facts;
+	enum dispatched answer;
 
 	if (ref != REF_NONE) {
-		facts_at(a, ref, req->now_us, &facts);
+		facts_told(a, ref, &facts);
 		if (!may_handle(req, admin, name, facts.owner_uid, facts.owner_name))
 			return reply_no_such_token(req);
+		if (!over_may_be_shown(req, ref, &answer))
+			return answer;
 		return reply_info(req, &facts);
 	}
 	ended = vault_find_ended(a->vault, id);

@@ -252,7 +252,7 @@ static int find_facts(struct watch *w, struct request *req, const struct event *
 	int r;
 
 	if (ref != REF_NONE) {
-		facts_at(w->agent, ref, req->now_us, ret);
+		facts_told(w->agent, ref, ret);
 		return 1;
 	}
 	if (!vault_find_ended(w->agent->vault, event->token))

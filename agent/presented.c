@@ -5,6 +5,7 @@
 
 #include "agent/change.h"
 #include "agent/denied.h"
+#include "agent/over.h"
 #include "agent/reply.h"
 #include "protocol/token.h"
 
@@ -22,8 +23,7 @@ enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct
 			return VERDICT_INVALID;
 		if (is_denied(a, ret->ref))
 			return VERDICT_REVOKED;
-		return now_us < vault_expires_us(a->vault, ret->ref) ? VERDICT_GOOD
-								     : VERDICT_EXPIRED;
+		return vault_is_over(a->vault, ret->ref, now_us) ? VERDICT_EXPIRED : VERDICT_GOOD;
 	}
 	ended = vault_find_ended(a->vault, ret->id);
 	if (!ended || !ended_hash_may_be(ended, ret->hash))
@@ -54,7 +54,10 @@ enum dispatched reply_verdict(struct request *req, enum verdict verdict,
 			      const struct presented *presented)
 {
 	struct token_facts facts;
+	enum dispatched answer;
 
+	if (verdict == VERDICT_EXPIRED && !over_may_be_told(req, presented->ref, &answer))
+		return answer;
 	req->agent->denied_total++;
 	switch (verdict) {
 	case VERDICT_GOOD:

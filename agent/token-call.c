@@ -16,7 +16,7 @@ bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_u
 			 span_equal(name, owner_name));
 }
 
-void facts_at(struct agent *a, token_ref ref, uint64_t now_us, struct token_facts *ret)
+void facts_told(struct agent *a, token_ref ref, struct token_facts *ret)
 {
 	vault_facts(a->vault, ref, ret);
 	if (is_denied(a, ref)) {
@@ -24,7 +24,7 @@ void facts_at(struct agent *a, token_ref ref, uint64_t now_us, struct token_fact
 		ret->ended = END_ADMINISTRATOR;
 		return;
 	}
-	if (ret->expires_us > now_us)
+	if (!vault_is_over_unkept(a->vault, ref))
 		return;
 	ret->state = TOKEN_EXPIRED;
 	ret->ended = END_EXPIRED;

@@ -18,7 +18,7 @@ bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_u
 		struct span owner_name);
 
 /*
- * The facts as they are at now_us: one whose time is over has expired, though it may not have left
- * the vault yet.
+ * The facts as they may be told: active until its end is kept (over.h), but for what ended without
+ * being kept.
  */
-void facts_at(struct agent *a, token_ref ref, uint64_t now_us, struct token_facts *ret);
+void facts_told(struct agent *a, token_ref ref, struct token_facts *ret);

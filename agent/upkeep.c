@@ -4,6 +4,9 @@
  */
 #include "agent/upkeep.h"
 
+#include <sys/stat.h>
+
+#include "agent/audit.h"
 #include "agent/change.h"
 #include "agent/holder.h"
 #include "agent/last-use.h"
@@ -12,6 +15,9 @@
 #include "agent/trim.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
+
+/* Touched by systemd-timesyncd whenever it has synchronised the clock. */
+#define SYNCHRONIZED "/run/systemd/timesync/synchronized"
 
 enum {
 	SLICE = 256,
@@ -53,6 +59,68 @@ static void on_swept(struct agent *a, int r)
 		upkeep_vault_changed(a);
 }
 
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+/* When systemd-timesyncd last set it; 0: never, since the machine was started. */
+static uint64_t synchronized_us(void)
+{
+	struct stat st;
+
+	if (stat(SYNCHRONIZED, &st) < 0 || st.st_mtim.tv_sec <= 0)
+		return 0;
+	return (uint64_t)st.st_mtim.tv_sec * USEC_PER_SEC + (uint64_t)st.st_mtim.tv_nsec / 1000;
+}
+
+static void tell_of_clock(const struct agent *a, enum wall_clock_news news)
+{
+	int64_t apart_us = a->wall_clock.apart_us;
+	char span[64];
+
+	time_format_span((uint64_t)(apart_us < 0 ? -apart_us : apart_us) / USEC_PER_SEC *
+				 USEC_PER_SEC,
+			 span, sizeof(span));
+	if (news == WALL_CLOCK_AHEAD)
+		log_warning("the clock is %s ahead of what it should be, or no agent ran for so long: "
+			    "until time synchronisation confirms it, or it has stood for an hour, "
+			    "tokens whose time is over by it are refused, but those that nobody "
+			    "asks for do not end; set the clock if it is wrong",
+			    span);
+	else if (news == WALL_CLOCK_BEHIND)
+		log_warning("the clock is %s behind what it was: what has ended stays so, and all "
+			    "else ends as much later; set the clock if it is wrong",
+			    span);
+	else if (news == WALL_CLOCK_RIGHT)
+		log_notice("the clock is right again");
+	else if (news == WALL_CLOCK_CONFIRMED)
+		log_notice("the clock is believed as it is from now on");
+}
+
+bool upkeep_believes_clock(struct agent *a)
+{
+	bool was_doubted = wall_clock_is_doubted(&a->wall_clock);
+	enum wall_clock_news news;
+	uint64_t boot_us = 0;
+
+	sd_event_now(a->event, CLOCK_BOOTTIME, &boot_us);
+	news = wall_clock_look(&a->wall_clock, agent_now(a), boot_us, synchronized_us());
+	tell_of_clock(a, news);
+	if (!wall_clock_is_doubted(&a->wall_clock) && was_doubted)
+		a->next_expiry_us = 0; /* what waited for this */
+	return !wall_clock_is_doubted(&a->wall_clock);
+}
+
+static void start_clock(struct agent *a)
+{
+	uint64_t boot_us = 0;
+
+	sd_event_now(a->event, CLOCK_BOOTTIME, &boot_us);
+	wall_clock_start(&a->wall_clock, agent_now(a), boot_us, vault_next_expiry_us(a->vault),
+			 audit_loaded_last_us(a));
+	(void)upkeep_believes_clock(a);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
 void upkeep_sweep(struct agent *a)
 {
 	struct vault_change *change;
@@ -60,6 +128,11 @@ void upkeep_sweep(struct agent *a)
 
 	if (a->sweeping)
 		return;
+	if (!upkeep_believes_clock(a)) {
+		/* on_keep() looks again. */
+		arm(a, UINT64_MAX);
+		return;
+	}
 	change = vault_change_new(a->vault);
 	if (!change || vault_prepare_expired(change, agent_now(a), SLICE, &n) < 0 || n == 0) {
 		vault_rollback(change);
@@ -103,7 +176,7 @@ static void forget_some(struct agent *a)
 	size_t n = 0;
 
 	/* A restore counts on it that what has ended stays known. */
-	if (a->forgetting || a->restore)
+	if (a->forgetting || a->restore || !upkeep_believes_clock(a))
 		return;
 	change = vault_change_new(a->vault);
 	if (!change ||
@@ -134,6 +207,8 @@ static int on_keep(sd_event_source *source, uint64_t at_us, void *userdata)
 	(void)at_us;
 	last_use_keep(a);
 	forget_some(a);
+	if (upkeep_believes_clock(a))
+		upkeep_vault_changed(a);
 	holders_tidy(a);
 	if (a->reload_untold)
 		watch_reloaded(a);
@@ -181,6 +256,7 @@ int upkeep_init(struct agent *a)
 				      on_started, a);
 	if (r < 0)
 		return r;
+	start_clock(a);
 	upkeep_vault_changed(a);
 	return 0;
 }

@@ -165,6 +165,7 @@ static void commit_end(struct vault *v, const struct step *s)
 	const struct token *t = token_at(v, s->ref);
 	struct owner_entry *owner = owner_at(v, t->owner);
 
+	v->n_over_ending -= t->flags & TOKEN_IS_OVER ? 1 : 0;
 	let_children_go(v, s->ref);
 	token_orphan(v, s->ref);
 	token_unlink(v, s->ref);
@@ -232,10 +233,14 @@ static void give_back_use(struct vault *v, const struct step *s)
 static void give_back_life(struct vault *v, const struct step *s)
 {
 	struct token *t = token_at(v, s->ref);
+	uint64_t expires_us = t->expires_us;
 
 	t->expires_us = s->old_expires_us & TOKEN_TIME_MAX;
 	extension_at(v, t)->replaced_by = s->old_replaced_by;
 	t->flags &= (uint8_t)~TOKEN_IS_CUT;
+	/* It was over by an end that it does not have. */
+	if (s->old_expires_us > expires_us)
+		t->flags &= (uint8_t) ~(TOKEN_IS_OVER | TOKEN_IS_UNKEPT);
 	expiry_moved(&v->expiry, s->ref);
 }
 
@@ -264,6 +269,10 @@ static void rollback_end(struct vault *v, const struct step *s)
 		give_back_use(v, s);
 	t->version = s->old_version;
 	t->flags &= (uint8_t)~TOKEN_IS_ENDING;
+	if (t->flags & TOKEN_IS_OVER) {
+		t->flags |= TOKEN_IS_UNKEPT;
+		v->n_over_ending--;
+	}
 	expiry_add(&v->expiry, s->ref);
 	if (t->flags & TOKEN_IS_DIRTY)
 		soil_again(v, t);

@@ -35,6 +35,7 @@ struct vault {
 	uint32_t crowded;
 	uint32_t crowded_limit; /* max_per_owner of the vault_prepare_forget() before */
 	size_t n_visible;
+	size_t n_over_ending; /* that are over, with their end prepared */
 	uint64_t highest_row;
 	uint32_t last_by; /* the label that vault_used() had last, held */
 	struct vault_cursor *cursors;

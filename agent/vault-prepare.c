@@ -112,6 +112,7 @@ static int end_one(struct vault_change *c, token_ref ref, struct ending how)
 	fill_node(v, t, s);
 	expiry_remove(&v->expiry, ref);
 	t->flags |= TOKEN_IS_ENDING;
+	v->n_over_ending += t->flags & TOKEN_IS_OVER ? 1 : 0;
 	return 0;
 }
 
@@ -329,7 +330,7 @@ int vault_prepare_use(struct vault_change *c, token_ref ref, uint64_t now_us, st
 	s->effects = STEP_TOOK_USE;
 	s->old_last_used_s = t->last_used_s;
 	s->old_last_used_by = t->last_used_by;
-	t->last_used_s = (uint32_t)(now_us / USEC_PER_SEC);
+	t->last_used_s = token_second(now_us);
 	t->last_used_by = label_ref(&v->labels, token_user_label(v, by));
 	*ret_left = --e->uses_left;
 	return 0;
@@ -381,6 +382,18 @@ static struct ending how_expired(const struct vault *v, const struct token *t, u
 	return (struct ending){ TOKEN_REVOKED, END_PARENT, t->expires_us };
 }
 
+/* The end of one token at its time, or with its parent's. */
+static int expire_one(struct vault_change *c, token_ref ref, uint64_t now_us)
+{
+	struct vault *v = c->vault;
+	struct token *t = token_at(v, ref);
+
+	if (t->expires_us <= now_us)
+		t->flags |= TOKEN_IS_OVER;
+	return end_one(c, ref,
+		       how_expired(v, t, t->flags & TOKEN_IS_OVER ? t->expires_us : now_us));
+}
+
 /*
  * Ends root and what is below. That mostly is ending already, as no child outlives its parent and
  * the order of expiry has it first.
@@ -392,7 +405,7 @@ static int expire_tree(struct vault_change *c, token_ref root, uint64_t now_us)
 
 	while (ref) {
 		bool ending = token_at(v, ref)->flags & TOKEN_IS_ENDING;
-		int r = ending ? 0 : end_one(c, ref, how_expired(v, token_at(v, ref), now_us));
+		int r = ending ? 0 : expire_one(c, ref, now_us);
 
 		if (r < 0)
 			return r;
@@ -414,6 +427,11 @@ int vault_prepare_expired(struct vault_change *c, uint64_t now_us, size_t max, s
 	}
 	*ret_n = c->n - before;
 	return 0;
+}
+
+int vault_prepare_over(struct vault_change *c, token_ref ref, uint64_t now_us)
+{
+	return expire_tree(c, ref, now_us);
 }
 
 /* ---- forget ---------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ static token_ref alloc_token(struct vault *v, const struct token_facts *f)
 	t->name_len = (uint8_t)f->name.n;
 	t->n_scopes = f->scopes.count & 63U;
 	t->length_s = (uint32_t)(f->length_us / USEC_PER_SEC);
-	t->last_used_s = (uint32_t)(f->last_used_us / USEC_PER_SEC);
+	t->last_used_s = token_second(f->last_used_us);
 	t->expiry_at = EXPIRY_NOT;
 	memcpy(t->text, f->name.p, f->name.n);
 	if (f->scopes.n_bytes > 0)

@@ -17,6 +17,9 @@ enum token_flag {
 	TOKEN_IS_CUT = 1 << 3,	    /* a step that replaces it or cuts its life is prepared */
 	TOKEN_IS_DIRTY = 1 << 4,    /* its last use is not in the store */
 	TOKEN_HAS_CURSOR = 1 << 5,  /* a cursor may stand at it */
+	TOKEN_IS_OVER = 1 << 6,	    /* a step that ends it at its time was prepared once: no clock
+					gives it more */
+	TOKEN_IS_UNKEPT = 1 << 7,   /* and the store did not keep it */
 };
 
 /*
@@ -46,6 +49,12 @@ struct token {
 };
 
 _Static_assert(sizeof(struct token) == 104, "every byte here is a megabyte with a million tokens");
+
+/* A last use; from the year 2106 on the last instant that there is room for. */
+static inline uint32_t token_second(uint64_t us)
+{
+	return us / 1000000 < UINT32_MAX ? (uint32_t)(us / 1000000) : UINT32_MAX;
+}
 
 /* What few tokens have. */
 struct extension {

@@ -147,6 +147,18 @@ uint64_t vault_expires_us(const struct vault *v, token_ref ref)
 	return token_at(v, ref)->expires_us;
 }
 
+bool vault_is_over(const struct vault *v, token_ref ref, uint64_t now_us)
+{
+	const struct token *t = token_at(v, ref);
+
+	return t->flags & TOKEN_IS_OVER || t->expires_us <= now_us;
+}
+
+bool vault_is_over_unkept(const struct vault *v, token_ref ref)
+{
+	return token_at(v, ref)->flags & TOKEN_IS_UNKEPT;
+}
+
 bool vault_is_bound(const struct vault *v, token_ref ref)
 {
 	const struct extension *e = extension_of(v, token_at(v, ref));
@@ -186,6 +198,18 @@ uint64_t vault_next_expiry_us(const struct vault *v)
 	token_ref ref = expiry_first(&v->expiry);
 
 	return ref ? token_at(v, ref)->expires_us : UINT64_MAX;
+}
+
+bool vault_is_next_unkept(const struct vault *v)
+{
+	token_ref ref = expiry_first(&v->expiry);
+
+	return ref && vault_is_over_unkept(v, ref);
+}
+
+size_t vault_n_over_ending(const struct vault *v)
+{
+	return v->n_over_ending;
 }
 
 bool vault_is_busy(const struct vault *v, token_ref ref)
@@ -237,7 +261,7 @@ void vault_used(struct vault *v, token_ref ref, uint64_t now_us, struct span by)
 {
 	struct token *t = token_at(v, ref);
 
-	t->last_used_s = (uint32_t)(now_us / USEC_PER_SEC);
+	t->last_used_s = token_second(now_us);
 	if (!label_is(&v->labels, t->last_used_by, by)) {
 		uint32_t label = label_ref(&v->labels, token_user_label(v, by));
 

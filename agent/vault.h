@@ -81,6 +81,15 @@ bool vault_hash_is(const struct vault *v, token_ref ref, const uint8_t hash[stat
 
 /* Cheap parts of the facts, for the hot path. */
 uint64_t vault_expires_us(const struct vault *v, token_ref ref);
+
+/*
+ * Whether its time is over by now_us, or ever was when its end was prepared: a clock that was set
+ * back, or a store that fails, gives it no more.
+ */
+bool vault_is_over(const struct vault *v, token_ref ref, uint64_t now_us);
+
+/* Whether its end, prepared at its time, was not kept. */
+bool vault_is_over_unkept(const struct vault *v, token_ref ref);
 bool vault_is_bound(const struct vault *v, token_ref ref); /* to a process or a unit */
 int64_t vault_uses_left(const struct vault *v, token_ref ref);
 struct owner *vault_owner(const struct vault *v, token_ref ref);
@@ -263,6 +272,15 @@ int vault_prepare_expired(struct vault_change *c, uint64_t now_us, size_t max, s
 	MUST_USE;
 
 /*
+ * The same of one token that is over (vault_is_over()) and not ending, and of all below it, out of
+ * turn. 0 or -ENOMEM.
+ */
+int vault_prepare_over(struct vault_change *c, token_ref ref, uint64_t now_us) MUST_USE;
+
+/* How many tokens that are over have their end prepared, and not kept yet. */
+size_t vault_n_over_ending(const struct vault *v);
+
+/*
  * Up to max ended tokens that ended before before_us, or beyond the max_per_owner last of an owner,
  * as forgets; the first to end first. Ended ones are in the order of their commits (after loading:
  * of their time), and the first that is too young hides older ones behind it. *ret_n: how many. 0
@@ -273,6 +291,9 @@ int vault_prepare_forget(struct vault_change *c, uint64_t before_us, uint32_t ma
 
 /* When the next token ends (that is not already ending), µs since the epoch; UINT64_MAX: none. */
 uint64_t vault_next_expiry_us(const struct vault *v);
+
+/* Whether the end of that token was prepared before, and not kept. */
+bool vault_is_next_unkept(const struct vault *v);
 
 /*
  * A change to this token is under way (it is being made, replaced or ended, or cut short with its
