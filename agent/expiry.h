@@ -38,3 +38,11 @@ static inline uint32_t expiry_first(const struct expiry *e)
 {
 	return e->n == 0 ? 0 : *(const uint32_t *)(const void *)e->heap.region.base;
 }
+
+/* One of them, each as likely where hash is of any numbers. 0: none. */
+static inline uint32_t expiry_any(const struct expiry *e, uint32_t hash)
+{
+	const uint32_t *heap = (const void *)e->heap.region.base;
+
+	return e->n == 0 ? 0 : heap[(uint64_t)hash * e->n >> 32];
+}

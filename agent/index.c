@@ -104,6 +104,23 @@ void index_add(struct index *ix, uint32_t object)
 	*head = object;
 }
 
+uint32_t index_find_evenly(const struct index *ix, uint64_t number)
+{
+	enum { STEPS = 8 }; /* one chain in a million is longer */
+	uint32_t object = index_first(ix, index_mix(number)), found = 0;
+
+	/* No object lies at 0, but with one anywhere there is memory, which can be looked at. */
+	for (unsigned i = 0; ix->n > 0 && (i < STEPS || object); i++) {
+		const struct numbered *o = ref_at(ix->base, object);
+		uint64_t differs = o->number ^ number;
+
+		/* The high bit of what is negated or itself: set but for 0. */
+		found |= object & ~-(uint32_t)((differs | -differs) >> 63);
+		object = o->next & -(uint32_t)(((uint64_t)object + UINT32_MAX) >> 32);
+	}
+	return found;
+}
+
 void index_remove(struct index *ix, uint32_t object)
 {
 	uint32_t *link = index_bucket(ix, ix->hash_of(next_of(ix, object)));

@@ -71,6 +71,19 @@ static inline uint32_t index_first(const struct index *ix, uint64_t hash)
 	return *index_bucket(ix, hash);
 }
 
+/* How objects begin that have a number of 64 bits, mixed for their hash. */
+struct numbered {
+	uint32_t next;
+	uint32_t other;
+	uint64_t number;
+};
+
+/*
+ * The object of this number, 0: none; with the same steps for either, so that who measures how long
+ * an answer takes does not learn which it was. Dearer than a look along the chain.
+ */
+uint32_t index_find_evenly(const struct index *ix, uint64_t number);
+
 /*
  * Mixes a number of which any bits may be alike, so that the low bits of the result depend on all.
  */

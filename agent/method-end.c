@@ -86,11 +86,10 @@ static enum dispatched end_token(struct request *req, token_ref ref, enum end_re
 static enum dispatched revoke_by_id(struct request *req, uint64_t id)
 {
 	struct agent *a = req->agent;
-	const struct ended_token *ended;
-	struct token_facts facts;
+	const struct owner *owner;
 	enum identity identity;
+	struct found found;
 	struct span name;
-	token_ref ref;
 	bool admin, own;
 
 	req->about.token = id;
@@ -101,18 +100,15 @@ static enum dispatched revoke_by_id(struct request *req, uint64_t id)
 		return reply_permission_denied(req);
 	admin = is_admin(req);
 
-	ref = vault_find(a->vault, id);
-	if (ref != REF_NONE) {
-		vault_facts(a->vault, ref, &facts);
-		own = may_handle(req, false, name, facts.owner_uid, facts.owner_name);
-		if (!own && !admin)
-			return reply_no_such_token(req);
-		return end_token(req, ref, own ? END_OWNER : END_ADMINISTRATOR, admin);
+	found = find_own(req, admin, name, id);
+	if (found.ref != REF_NONE) {
+		owner = vault_owner(a->vault, found.ref);
+		own = may_handle(req, false, name, owner->uid, owner->name);
+		return end_token(req, found.ref, own ? END_OWNER : END_ADMINISTRATOR, admin);
 	}
-	ended = vault_find_ended(a->vault, id);
-	if (!ended || !may_handle(req, admin, name, ended->owner->uid, ended->owner->name))
+	if (!found.ended)
 		return reply_no_such_token(req);
-	return change_read_ended(req, ended->row, NULL, on_ended_by_id);
+	return change_read_ended(req, found.ended->row, NULL, on_ended_by_id);
 }
 
 static enum dispatched revoke_by_value(struct request *req, struct span value)
@@ -383,11 +379,11 @@ enum dispatched method_rotate(struct request *req)
 {
 	struct agent *a = req->agent;
 	struct rotation rotation = { 0 };
-	const struct ended_token *ended;
 	struct rotate_call call;
 	struct bad_parameter bad;
 	enum dispatched answer;
 	enum identity identity;
+	struct found found;
 	struct span name;
 	bool admin;
 	uint64_t id;
@@ -402,17 +398,13 @@ enum dispatched method_rotate(struct request *req)
 		return reply_permission_denied(req);
 	admin = is_admin(req);
 
-	rotation.old = vault_find(a->vault, id);
-	if (rotation.old == REF_NONE) {
-		ended = vault_find_ended(a->vault, id);
-		if (!ended || !may_handle(req, admin, name, ended->owner->uid, ended->owner->name))
-			return reply_no_such_token(req);
-		return change_read_ended(req, ended->row, NULL, on_ended_rotated);
-	}
-	facts_told(a, rotation.old, &rotation.old_facts);
-	if (!may_handle(req, admin, name, rotation.old_facts.owner_uid,
-			rotation.old_facts.owner_name))
+	found = find_own(req, admin, name, id);
+	if (found.ref == REF_NONE && !found.ended)
 		return reply_no_such_token(req);
+	if (found.ref == REF_NONE)
+		return change_read_ended(req, found.ended->row, NULL, on_ended_rotated);
+	rotation.old = found.ref;
+	facts_told(a, rotation.old, &rotation.old_facts);
 	if (is_denied(a, rotation.old))
 		return reply_token_revoked(req, id);
 	if (vault_is_over(a->vault, rotation.old, req->now_us))

@@ -74,9 +74,10 @@ static const char *why_not(struct request *req, struct span name,
 		subject_of(req, &subject);
 	if (!peer_is_known(&req->connection->peer))
 		return peer_standing_text(req->connection->peer.standing);
-	if (credential && fetch_is_allowed(policy, &subject, name, false, NULL))
+	if (fetch_is_allowed(policy, &subject, name, false, NULL) && credential)
 		return NULL;
 	/* How long a refusal takes tells nothing of what there is. */
+	(void)fetch_others_match(policy, &subject, name);
 	if (!with_unit && fetch_needs_unit(policy, SPAN_NONE))
 		subject_with_unit(req, &subject);
 	if (!credential)

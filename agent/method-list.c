@@ -350,23 +350,19 @@ static void on_ended(struct request *req, const struct token_facts *facts, const
 static enum dispatched describe(struct request *req, uint64_t id, bool admin, struct span name)
 {
 	struct agent *a = req->agent;
-	token_ref ref = vault_find(a->vault, id);
-	const struct ended_token *ended;
+	struct found found = find_own(req, admin, name, id);
 	struct token_facts facts;
 	enum dispatched answer;
 
-	if (ref != REF_NONE) {
-		facts_told(a, ref, &facts);
-		if (!may_handle(req, admin, name, facts.owner_uid, facts.owner_name))
-			return reply_no_such_token(req);
-		if (!over_may_be_shown(req, ref, &answer))
+	if (found.ref != REF_NONE) {
+		facts_told(a, found.ref, &facts);
+		if (!over_may_be_shown(req, found.ref, &answer))
 			return answer;
 		return reply_info(req, &facts);
 	}
-	ended = vault_find_ended(a->vault, id);
-	if (!ended || !may_handle(req, admin, name, ended->owner->uid, ended->owner->name))
+	if (!found.ended)
 		return reply_no_such_token(req);
-	return change_read_ended(req, ended->row, NULL, on_ended);
+	return change_read_ended(req, found.ended->row, NULL, on_ended);
 }
 
 enum dispatched method_describe(struct request *req)

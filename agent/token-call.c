@@ -16,6 +16,22 @@ bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_u
 			 span_equal(name, owner_name));
 }
 
+struct found find_own(struct request *req, bool admin, struct span name, uint64_t id)
+{
+	static const struct owner nobody = { .uid = (uid_t)-1 };
+	const struct ended_token *ended = vault_find_ended_evenly(req->agent->vault, id);
+	const struct owner *owner = &nobody;
+	token_ref looked, ref = vault_find_evenly(req->agent->vault, id, &looked);
+
+	if (looked != REF_NONE)
+		owner = vault_owner(req->agent->vault, looked);
+	if (ref == REF_NONE && ended)
+		owner = ended->owner;
+	if (!may_handle(req, admin, name, owner->uid, owner->name))
+		return (struct found){};
+	return (struct found){ ref, ended };
+}
+
 void facts_told(struct agent *a, token_ref ref, struct token_facts *ret)
 {
 	vault_facts(a->vault, ref, ret);

@@ -6,6 +6,7 @@
 
 #include "agent/authority.h"
 #include "agent/token-facts.h"
+#include "agent/vault.h"
 
 /* Reads an id; false where it is none: InvalidParameter. 0 is one that no token ever has. */
 bool id_read(struct span text, uint64_t *ret);
@@ -16,6 +17,18 @@ bool id_read(struct span text, uint64_t *ret);
  */
 bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid,
 		struct span owner_name);
+
+/* What there is of an id: an active token, an ended one, or neither. */
+struct found {
+	token_ref ref;
+	const struct ended_token *ended; /* valid until the vault changes */
+};
+
+/*
+ * Finds the token of this id that the peer may see and end. What is another's is to it as if it were
+ * not there, and takes as long.
+ */
+struct found find_own(struct request *req, bool admin, struct span name, uint64_t id);
 
 /*
  * The facts as they may be told: active until its end is kept (over.h), but for what ended without

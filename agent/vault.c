@@ -131,6 +131,28 @@ token_ref vault_find(const struct vault *v, uint64_t id)
 	return ref && token_at(v, ref)->flags & TOKEN_IS_VISIBLE ? ref : REF_NONE;
 }
 
+token_ref vault_find_evenly(const struct vault *v, uint64_t id, token_ref *ret_looked)
+{
+	token_ref ref, looked;
+
+	_Static_assert(offsetof(struct token, id) == offsetof(struct numbered, number), "by its id");
+	ref = index_find_evenly(&v->ids, id);
+	/* No branch: one that goes as it was not foreseen takes longer. */
+	looked = ref | (expiry_any(&v->expiry, (uint32_t)index_mix(id)) & -(token_ref)(ref == REF_NONE));
+	*ret_looked = looked;
+	return looked && token_at(v, looked)->flags & TOKEN_IS_VISIBLE ? ref : REF_NONE;
+}
+
+const struct ended_token *vault_find_ended_evenly(const struct vault *v, uint64_t id)
+{
+	uint32_t ref;
+
+	_Static_assert(offsetof(struct ended_node, token.id) == offsetof(struct numbered, number),
+		       "by its token's id");
+	ref = index_find_evenly(&v->ended.index, id);
+	return ref ? &ended_at(&v->ended, ref)->token : NULL;
+}
+
 bool vault_id_is_taken(const struct vault *v, uint64_t id)
 {
 	return token_by_id(v, id) || ended_find(&v->ended, id);

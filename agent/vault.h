@@ -71,6 +71,14 @@ uint64_t vault_highest_row(const struct vault *v);
 token_ref vault_find(const struct vault *v, uint64_t id);
 
 /*
+ * The same, with the same steps whether there is one or not: see index_find_evenly(). *ret_looked: the
+ * same, or where there is none some other token, which is to be looked at in its place; REF_NONE where
+ * there is no token at all.
+ */
+token_ref vault_find_evenly(const struct vault *v, uint64_t id, token_ref *ret_looked);
+const struct ended_token *vault_find_ended_evenly(const struct vault *v, uint64_t id);
+
+/*
  * Fills *ret, the hash too; spans live until the vault changes. state is TOKEN_ACTIVE, also of a
  * token that is about to end.
  */

@@ -326,17 +326,10 @@ static int compare_name(const void *key, const void *element)
 	return compare_spans(name, &other);
 }
 
-const struct policy_credential *policy_find_credential(const struct policy *p, struct span name)
+/* How many come before this name, or are of it. Goes as deep whether one is of it or not. */
+static size_t n_up_to(const struct policy *p, struct span name)
 {
-	if (p->n_credentials == 0 || name.n == 0)
-		return NULL;
-	return bsearch(&name, p->credentials, p->n_credentials, sizeof(*p->credentials),
-		       compare_name);
-}
-
-const struct policy_credential *policy_credential_after(const struct policy *p, struct span name)
-{
-	size_t low = 0, high = name.p ? p->n_credentials : 0;
+	size_t low = 0, high = p->n_credentials;
 
 	while (low < high) {
 		size_t at = low + (high - low) / 2;
@@ -346,7 +339,23 @@ const struct policy_credential *policy_credential_after(const struct policy *p, 
 		else
 			low = at + 1;
 	}
-	return low < p->n_credentials ? &p->credentials[low] : NULL;
+	return low;
+}
+
+const struct policy_credential *policy_find_credential(const struct policy *p, struct span name)
+{
+	size_t n = name.n > 0 ? n_up_to(p, name) : 0;
+
+	if (n == 0 || compare_name(&name, &p->credentials[n - 1]) != 0)
+		return NULL;
+	return &p->credentials[n - 1];
+}
+
+const struct policy_credential *policy_credential_after(const struct policy *p, struct span name)
+{
+	size_t n = name.p ? n_up_to(p, name) : 0;
+
+	return n < p->n_credentials ? &p->credentials[n] : NULL;
 }
 
 bool fetch_names(const struct policy_fetch *f, struct span credential)
@@ -373,6 +382,16 @@ bool fetch_is_allowed(const struct policy *p, const struct subject *peer, struct
 	if (ret_by)
 		*ret_by = by;
 	return by;
+}
+
+bool fetch_others_match(const struct policy *p, const struct subject *peer, struct span credential)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < p->n_fetch; i++)
+		if (!fetch_names(&p->fetch[i], credential))
+			any |= selector_matches(&p->fetch[i].who, peer);
+	return any;
 }
 
 bool fetch_needs_unit(const struct policy *p, struct span credential)

@@ -89,7 +89,7 @@ void verify_tells(const struct policy *p, const struct subject *peer, const stru
 
 /* ---- [Credential] and [Fetch] ---------------------------------------------------------------- */
 
-/* The credential of this name, or NULL. */
+/* The credential of this name, or NULL; the search goes as deep for either. */
 const struct policy_credential *policy_find_credential(const struct policy *p, struct span name);
 
 /* The next credential by name after `name` (p NULL: the first), or NULL. */
@@ -104,6 +104,13 @@ bool fetch_names(const struct policy_fetch *f, struct span credential);
  */
 bool fetch_is_allowed(const struct policy *p, const struct subject *peer, struct span credential,
 		      bool by_unit_alone, const struct policy_fetch **ret_by);
+
+/*
+ * Whether the peer matches any section that does not name the credential. With fetch_is_allowed() the
+ * peer is held against each section once, whatever the credential: so that a refusal takes as long
+ * for one that exists as for one that does not.
+ */
+bool fetch_others_match(const struct policy *p, const struct subject *peer, struct span credential);
 
 /* Whether a [Fetch] section for this credential (or for any, where its p is NULL) has Unit=. */
 bool fetch_needs_unit(const struct policy *p, struct span credential);

@@ -64,6 +64,32 @@ START_TEST(a_token_is_found_after_its_commit_and_not_before)
 }
 END_TEST
 
+START_TEST(the_search_that_takes_as_long_for_either_finds_the_same)
+{
+	struct vault *v = unit_vault(LIMIT_SMALL);
+	uint64_t seed = 3;
+	token_ref ref, looked;
+
+	UNIT_CHECK(vault_find_evenly(v, 7, &looked) == REF_NONE && looked == REF_NONE, "in none");
+	ck_assert_ptr_null(vault_find_ended_evenly(v, 7));
+	for (uint64_t i = 0; i < 5000; i++) {
+		uint64_t id = unit_random(&seed) >> (i % 2 ? 0 : 50);
+
+		if (!vault_id_is_taken(v, id))
+			unit_add_id(v, id);
+		if (i % 3 == 0 && vault_find(v, id))
+			vault_commit(unit_prepare_end(v, vault_find(v, id), NOW + i));
+		id = i % 4 ? id : unit_random(&seed);
+		ref = vault_find_evenly(v, id, &looked);
+		UNIT_CHECK(ref == vault_find(v, id), "another");
+		UNIT_CHECK(ref == REF_NONE || looked == ref, "looked at another");
+		UNIT_CHECK(looked != REF_NONE || vault_n_active(v) == 0, "nothing to look at");
+		UNIT_CHECK(vault_find_ended_evenly(v, id) == vault_find_ended(v, id), "another ended");
+	}
+	unit_done(v);
+}
+END_TEST
+
 START_TEST(a_token_rolled_back_was_never_there)
 {
 	struct vault *v = unit_vault(LIMIT_SMALL);
@@ -624,7 +650,8 @@ END_TEST
 
 UNIT_MAIN("vault", an_empty_vault_locks_little,
 	  a_limit_that_holds_not_even_an_empty_vault_is_an_error,
-	  a_token_is_found_after_its_commit_and_not_before, a_token_rolled_back_was_never_there,
+	  a_token_is_found_after_its_commit_and_not_before,
+	  the_search_that_takes_as_long_for_either_finds_the_same, a_token_rolled_back_was_never_there,
 	  all_facts_come_back, only_the_hash_of_its_secret_is_its_hash,
 	  an_ordinary_token_costs_at_most_160_bytes, a_full_arena_refuses_and_goes_on,
 	  the_limit_on_locked_memory_is_a_full_arena_too, what_has_ended_is_wiped,
