@@ -27,7 +27,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .SECONDARY:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
-.PHONY: all tests benches fuzzers help deps deps-bench demo run check bench fuzz lint format install deb clean
+.PHONY: all tests benches fuzzers help deps deps-bench demo run check bench bench-instructions fuzz lint format install deb clean
 say = @$(if $(V),,printf '  %-6s %s\n' '$(1)' '$(@:$(B)/%=%)';)
 
 # ---- what is compiled into what ------------------------------------------------------------------
@@ -178,6 +178,7 @@ check: all tests ## every test; T=unit/test-vault: those that match
 	@tests/run $(B) $(T)
 bench: all benches ## what things cost, beside floors and rivals; BENCH="verify start" for some
 	@tests/bench/run $(B) $(BENCH)
+bench-instructions: all; @tests/ground/test-instructions ## instructions a call, beside those of before (make check does, too)
 fuzz: ## bytes made up by libFuzzer, TIME seconds (60) for each target; T=json: those that match
 	@tests/fuzz/run $(or $(TIME),60) $(T)
 lint: ## clang-tidy, cppcheck, shellcheck, clang-format
