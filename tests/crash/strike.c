@@ -10,6 +10,7 @@
  *	kill NAME N              a kill as the N-th call of this name is entered; it is not made
  *	fail NAME N ERRNO MORE   the N-th call of this name on the directory fails; MORE 1: and those after
  *	short NAME N 0 MORE      it writes half of what it was asked to
+ *	                         (NAME "any": of those calls that change files)
  *	watch - 0                nothing is done, calls are counted
  *	off                      lets it run again
  *
@@ -19,7 +20,7 @@
  *
  * how often it struck, how often a file was written or synced whose sync had failed, and how many
  * calls were made of each name, and how many of them on the directory. "killed" and "gone" are told
- * when that happens (and the counts before, under watch), "seized" at the start. Calls are counted
+ * when that happens (and the counts before, where it was armed), "seized" at the start. Calls are counted
  * over all threads, from the arming on; those before the agent's own program is there, not at all. A
  * wait that was cut short by arming counts as entered anew.
  */
@@ -64,7 +65,7 @@ static struct strike {
 	unsigned at;
 	long error;
 	bool more;
-	unsigned n_struck, n_poisoned, n_asked;
+	unsigned n_struck, n_poisoned, n_targets, n_asked;
 	unsigned calls[MAX_CALLS], on_state[MAX_CALLS];
 	struct thread threads[MAX_THREADS];
 	struct {
@@ -129,15 +130,30 @@ static bool text_of(pid_t tid, uint64_t at, char ret[static 512])
 struct about {
 	long nr;
 	bool by_path; /* of a directory's descriptor and a name; else of a descriptor */
+	bool changes;
 };
 
+enum { ANY = -2 }; /* as s.target */
+
 static const struct about abouts[] = {
-	{ SYS_write, false },	   { SYS_pwrite64, false },  { SYS_fsync, false },
-	{ SYS_fdatasync, false },  { SYS_ftruncate, false }, { SYS_fchmod, false },
-	{ SYS_pread64, false },	   { SYS_read, false },	     { SYS_fstat, false },
-	{ SYS_getdents64, false }, { SYS_openat, true },     { SYS_renameat, true },
-	{ SYS_renameat2, true },   { SYS_linkat, true },     { SYS_unlinkat, true },
+	{ SYS_write, false, true },	  { SYS_pwrite64, false, true },
+	{ SYS_fsync, false, true },	  { SYS_fdatasync, false, true },
+	{ SYS_ftruncate, false, true },	  { SYS_fchmod, false, true },
+	{ SYS_renameat, true, true },	  { SYS_renameat2, true, true },
+	{ SYS_linkat, true, true },	  { SYS_unlinkat, true, true },
+	{ SYS_pread64, false, false },	  { SYS_read, false, false },
+	{ SYS_getdents64, false, false }, { SYS_openat, true, false },
 };
+
+static bool is_target(long nr)
+{
+	if (s.target != ANY)
+		return nr == s.target;
+	for (size_t i = 0; i < sizeof(abouts) / sizeof(abouts[0]); i++)
+		if (abouts[i].nr == nr)
+			return abouts[i].changes;
+	return nr == SYS_unlink;
+}
 
 /* Whether the call is about a file below the directory, or one of directories there. */
 static bool is_on_state(pid_t tid, const struct ptrace_syscall_info *info)
@@ -242,7 +258,7 @@ static void on_entry(struct thread *t, const struct ptrace_syscall_info *info)
 	if (nr < 0 || nr >= MAX_CALLS)
 		return;
 	s.calls[nr]++;
-	if (s.mode == WATCH || (s.mode != KILL && (nr == s.target || s.n_bad_files > 0))) {
+	if (s.mode == WATCH || (s.mode != KILL && (is_target(nr) || s.n_bad_files > 0))) {
 		bool on_state = is_on_state(t->tid, info);
 
 		s.on_state[nr] += on_state;
@@ -250,9 +266,9 @@ static void on_entry(struct thread *t, const struct ptrace_syscall_info *info)
 		if (!on_state)
 			return;
 	}
-	if (s.mode == WATCH || nr != s.target)
+	if (s.mode == WATCH || !is_target(nr))
 		return;
-	n = s.mode == KILL ? s.calls[nr] : s.on_state[nr];
+	n = s.mode == KILL ? s.calls[nr] : ++s.n_targets;
 	if (n == s.at || (s.more && n > s.at))
 		strike(t, info);
 }
@@ -296,12 +312,13 @@ static void on_stop(struct thread *t, int status)
 {
 	int sig = WSTOPSIG(status), event = status >> 16;
 
+	/* Where it was in a call and stops at calls, the interruption is told as the end of that call. */
+	if (t->asked) {
+		t->asked = false;
+		if (--s.n_asked == 0)
+			printf("armed\n");
+	}
 	if (event == PTRACE_EVENT_STOP) {
-		if (t->asked) {
-			t->asked = false;
-			if (--s.n_asked == 0)
-				printf("armed\n");
-		}
 		resume(t, 0);
 	} else if (sig == (SIGTRAP | 0x80)) {
 		on_call(t);
@@ -335,7 +352,7 @@ static void on_end(pid_t tid)
 		t->tid = 0;
 	if (tid != s.pid)
 		return;
-	if (s.mode == WATCH)
+	if (s.mode != OFF)
 		tell_counts();
 	printf("gone\n");
 	fflush(stdout);
@@ -362,11 +379,11 @@ static void take_stops(void)
 static void arm(enum mode mode, const char *name, unsigned at, long error, int more)
 {
 	s.mode = mode;
-	s.target = number_of(name);
+	s.target = strcmp(name, "any") == 0 ? ANY : number_of(name);
 	s.at = at;
 	s.error = error;
 	s.more = more != 0;
-	s.n_struck = s.n_poisoned = s.n_bad_files = 0;
+	s.n_struck = s.n_poisoned = s.n_targets = s.n_bad_files = 0;
 	memset(s.calls, 0, sizeof(s.calls));
 	memset(s.on_state, 0, sizeof(s.on_state));
 	for (unsigned i = 0; i < MAX_THREADS; i++)

@@ -162,6 +162,9 @@ class Change:
     def apply(self, world, new):
         """new: ids that are there and were not in the world."""
 
+    def partly(self, world):
+        """Refused: of several calls those before were answered, and are put into the world."""
+
     def make(self, agent, world):
         """All three, for what others need."""
         self.ready(agent, world)
@@ -433,9 +436,12 @@ class Checkpoint(Change):
                 self.replies.append(c.call("Issue", name=f"check-{self.n}-{n}"))
         self.reply = self.replies[-1]
 
-    def apply(self, world, new):
+    def partly(self, world):
         for n, reply in enumerate(self.replies):
             world.add(id_of(reply["token"]), f"check-{self.n}-{n}", reply["token"])
+
+    def apply(self, world, new):
+        self.partly(world)
         rest = [i for i in new if i not in world.tokens]
         assert len(rest) <= 1 and (not rest or len(self.replies) < 8), f"{self}: {rest} are there"
         for ident in rest:
