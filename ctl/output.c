@@ -2,8 +2,8 @@
  * ctl/output.c - where words go.
  *
  * Whatever is printed may hold words of others, so all of it passes text_print() as a whole, after
- * it was put together. SIGPIPE is ignored (main), so that a reader who went away is an error like a
- * full disk.
+ * it was put together. SIGPIPE and SIGXFSZ are ignored (main), so that a reader who went away and a
+ * file that may not grow are errors like a full disk.
  */
 #include "ctl/output.h"
 
@@ -26,7 +26,7 @@ static char stdout_buffer[32 * 1024];
 
 /* Set once, at the start. */
 static const char *program = "";
-static void (*sigpipe_before)(int);
+static void (*sigpipe_before)(int), (*sigxfsz_before)(int);
 
 void output_init(const char *name)
 {
@@ -38,12 +38,14 @@ void output_init(const char *name)
 			abort();
 	program = name;
 	sigpipe_before = signal(SIGPIPE, SIG_IGN);
+	sigxfsz_before = signal(SIGXFSZ, SIG_IGN);
 	setvbuf(stdout, stdout_buffer, _IOFBF, sizeof(stdout_buffer));
 }
 
 void output_undo(void)
 {
 	signal(SIGPIPE, sigpipe_before);
+	signal(SIGXFSZ, sigxfsz_before);
 }
 
 /* Put together, spelt out and written in one go, so that lines of two processes do not mix. */

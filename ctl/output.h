@@ -16,14 +16,15 @@
 /*
  * Call first of all: makes sure that descriptors 0 to 2 are taken, so that no socket or file gets
  * the number of a closed one; reading or writing one that was closed goes on to fail. And gives
- * stdout a buffer that is wiped where it must be. A reader that goes away is an error, no signal.
+ * stdout a buffer that is wiped where it must be. A reader that goes away is an error, no signal,
+ * and so is a file that may not grow.
  * program: whose messages these are, a literal.
  */
 void output_init(const char *program);
 
 /*
- * Before another program takes over this process: what was closed is closed there, and SIGPIPE as
- * it was.
+ * Before another program takes over this process: what was closed is closed there, and signals are
+ * as they were.
  */
 void output_undo(void);
 
