@@ -420,6 +420,17 @@ void agent_stop(struct agent *a)
 	}
 }
 
+/* What the environment says of it may be nonsense, outside of systemd: then there is none. */
+static void start_watchdog(struct agent *a)
+{
+	int r = sd_event_set_watchdog(a->event, true);
+
+	if (r < 0)
+		log_warning("nobody watches over this agent: WATCHDOG_USEC or WATCHDOG_PID in its "
+			    "environment is wrong (%s)",
+			    strerror(-r));
+}
+
 static int start_event(struct agent *a)
 {
 	int r = sd_event_new(&a->event);
@@ -431,9 +442,9 @@ static int start_event(struct agent *a)
 	if (r >= 0)
 		r = sd_event_add_signal(a->event, NULL, SIGHUP, on_reload_signal, a);
 	if (r >= 0)
-		r = sd_event_set_watchdog(a->event, true);
-	if (r >= 0)
 		r = deadline_init(a);
+	if (r >= 0)
+		start_watchdog(a);
 	return r < 0 ? r : 0;
 }
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 
+import jeton
 from jeton import (AGENT_UID, ALICE, BOB, BUILD, IS_ROOT, Agent, Closed, Error, Skip, main, program,
                    root, scratch, serial, test, wait_until)
 from peers import Accounts
@@ -64,6 +65,72 @@ def a_manager_that_does_not_listen_is_no_hindrance():
     agent = Agent().spawn(env={"NOTIFY_SOCKET": "/nonexistent/notify"})
     wait_until(lambda: os.path.exists(agent.socket), "its socket")
     assert agent.connect().call("GetStatus")["state"] == "running"
+
+
+@test
+def a_notify_socket_of_any_spelling_is_no_hindrance():
+    agent = Agent()
+    plain, listening = f"{agent.dir}/file", f"{agent.dir}/stream"
+    open(plain, "wb").close()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.bind(listening)
+        stream.listen()
+        os.chmod(listening, 0o666)
+        for name in ("", "relative", "/", "@", "@" + "x" * 107, "@" + "x" * 200, "/" + "x" * 107, "/" + "x" * 300,
+                     plain, listening, agent.dir, "vsock:2:1", "a\u00e9", "%s%n"):
+            agent.spawn(env={"NOTIFY_SOCKET": name})
+            wait_until(lambda: os.path.exists(agent.socket), f"its socket, NOTIFY_SOCKET={name!r}")
+            with agent.connect() as c:
+                assert c.call("GetStatus")["state"] == "running", name
+            agent.stop()
+
+
+@test
+def a_watchdog_that_is_nonsense_is_a_warning_and_none():
+    agent = Agent()
+    for env in ({"WATCHDOG_USEC": "nonsense"}, {"WATCHDOG_USEC": "-1"}, {"WATCHDOG_USEC": "0"},
+                {"WATCHDOG_USEC": "1" * 30}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "x"}):
+        mark = agent.log_size()
+        agent.start(env=env)
+        with agent.connect() as c:
+            assert c.call("GetStatus")["state"] == "running", env
+        agent.stop()
+        assert "WATCHDOG_USEC" in agent.log(mark), env
+    mark = agent.log_size()
+    agent.start(env={"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"})
+    agent.stop()
+    assert "WATCHDOG" not in agent.log(mark), "another process's watchdog is its own"
+
+
+@test
+def its_program_may_be_replaced_and_removed_while_it_runs():
+    with open(jeton.program("jetond"), "rb") as f:
+        code = f.read()
+    agent = Agent()
+    copy = f"{agent.dir}/jetond"
+
+    def put(data):
+        with open(f"{copy}.new", "wb") as f:
+            f.write(data)
+        os.chmod(f"{copy}.new", 0o755)
+        os.rename(f"{copy}.new", copy)
+
+    put(code)
+    was, jeton.program = jeton.program, lambda name: copy
+    agent.start()
+    jeton.program = was
+    c = agent.connect()
+    for change in (lambda: put(b"#!/bin/false\n"), lambda: put(code), lambda: os.unlink(copy)):
+        change()
+        token = c.call("Issue", name="n")["token"]
+        assert c.call("Verify", token=token)
+        with agent.connect() as other:
+            assert other.call("GetStatus")["state"] == "running"
+    agent.signal(signal.SIGHUP)
+    assert c.call("GetStatus")["state"] == "running"
+    agent.kill()
+    agent.start()
+    assert agent.connect().call("Verify", token=token)
 
 
 @test
