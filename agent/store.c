@@ -99,13 +99,16 @@ int store_judge_anchor(const struct store *s, const uint8_t id[static SEAL_ID_LE
 
 /*
  * Before the store is there: a kill between the two leaves an anchor of none, and the next start, which
- * finds no store, makes another.
+ * finds no store, makes another. That there was none must be on the disk by then: a power cut would
+ * else bring back one that was moved away a moment ago.
  */
 static int anchor_new_store(struct store *s, const uint8_t id[static SEAL_ID_LEN],
 			    struct store_error *e)
 {
-	int r = s->anchor ? anchor_raise(s->anchor, id, 0) : 0;
+	int r = s->anchor ? state_dir_sync(&s->dir) : 0;
 
+	if (r == 0 && s->anchor)
+		r = anchor_raise(s->anchor, id, 0);
 	return r < 0 ? store_fail(e, r,
 				  "the anchor of a new store can't be written: %s (its directory is "
 				  "given by --anchor)",

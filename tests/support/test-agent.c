@@ -72,18 +72,19 @@ static int make_directory(struct test_agent *a, const struct test_agent_options 
 
 static void exec_agent(const struct test_agent *a)
 {
-	char config[160], policies[160], log[160];
+	char config[160], policies[160], anchor[160], log[160];
 	int fd;
 
 	snprintf(config, sizeof(config), "%s/jeton.conf", a->dir);
 	snprintf(policies, sizeof(policies), "%s/policy.d", a->dir);
+	snprintf(anchor, sizeof(anchor), "%s/anchor", a->dir);
 	snprintf(log, sizeof(log), "%s/log", a->dir);
 	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		dup2(fd, STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execl(a->program, a->program, "--user", "--socket", a->socket, "--config", config, "--policy",
-	      policies, "--state", a->state, NULL);
+	      policies, "--state", a->state, "--anchor", anchor, NULL);
 	perror(a->program);
 	_exit(127);
 }

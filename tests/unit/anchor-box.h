@@ -50,19 +50,12 @@ static inline void anchored_must_open(struct anchored *b)
 /* The anchor's bytes; p NULL: there is none. */
 static inline struct bytes anchored_read(const struct anchored *b)
 {
-	struct box dir = { .store = NULL };
-
-	memcpy(dir.dir, b->dir, sizeof(dir.dir));
-	UNIT_CHECK(strlen(b->dir) < sizeof(dir.dir), "%s is long", b->dir);
-	return box_read(&dir, ANCHOR_FILE);
+	return box_read(&b->box, ANCHOR_FILE);
 }
 
 static inline void anchored_write(const struct anchored *b, struct bytes f)
 {
-	int fd = open(b->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	UNIT_CHECK(fd >= 0 && fd_write_all(fd, f.p, f.n) == 0, "can't write %s", b->path);
-	close(fd);
+	box_write(&b->box, ANCHOR_FILE, f);
 }
 
 static inline void anchored_remove(const struct anchored *b)
@@ -100,12 +93,10 @@ static inline void anchored_wait(const struct anchored *b, struct bytes before)
 
 static inline void anchored_done(struct anchored *b)
 {
-	char path[96];
-
+	box_close(&b->box);
+	box_remove(&b->box, ANCHOR_FILE);
+	box_remove(&b->box, ANCHOR_NEW_FILE);
 	box_done(&b->box);
-	(void)unlink(b->path);
-	snprintf(path, sizeof(path), "%s/" ANCHOR_NEW_FILE, b->dir);
-	(void)unlink(path);
 	UNIT_CHECK(rmdir(b->dir) == 0, "%s is left behind with more than an anchor: %s", b->dir,
 		   strerror(errno));
 }

@@ -99,9 +99,15 @@ static inline void box_init(struct box *b)
 	b->mem.allow_unlocked = true;
 }
 
+/* An anchor's files are in a directory beside it, where a test has one. */
+static inline bool box_is_anchors(const char *name)
+{
+	return strncmp(name, "anchor", strlen("anchor")) == 0;
+}
+
 static inline void box_path(const struct box *b, const char *name, char dst[static 128])
 {
-	snprintf(dst, 128, "%s/%s", b->dir, name);
+	snprintf(dst, 128, "%s%s/%s", b->dir, box_is_anchors(name) ? "-anchor" : "", name);
 }
 
 static inline void box_remove(const struct box *b, const char *name)

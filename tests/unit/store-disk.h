@@ -5,7 +5,7 @@
  * Only what was synced is sure: of the rest any part may have reached the disk, in any order, down
  * to sectors of 512 bytes. What a failed sync was about may be lost although a later one succeeds.
  * Names are sure once the directory is synced; of those changed since, the first ones may have
- * been, in order. The definitions here take the place of libc's for the whole program, SQLite
+ * been, in order; and so it is with the anchor's directory, by itself. The definitions here take the place of libc's for the whole program, SQLite
  * included.
  */
 #pragma once
@@ -36,7 +36,7 @@ enum disk_op_kind {
 struct disk_op {
 	enum disk_op_kind kind;
 	bool failed; /* of a sync */
-	size_t file; /* of the first three, and created */
+	size_t file; /* of the first three, and created; of a directory's sync: which */
 	off_t at;    /* or the new length */
 	size_t n;
 	uint8_t *p;
@@ -44,7 +44,14 @@ struct disk_op {
 	char name[32], to[32];
 };
 
-enum { DISK_OPS = 20000, DISK_FILES = 64 };
+enum { DISK_OPS = 20000, DISK_FILES = 64, DISK_DIRS = 2 };
+
+/* What may be there: the store's, then the anchor's in the other directory. */
+static const char *const disk_known[] = {
+	"store.db",	 "store.db-wal",   "store.db-journal", "store.db-shm", "store.db.new",
+	"store.db.new-wal", "master.key",  "master.key.new",   "store.db.1",   "master.key.next",
+	"anchor",	 "anchor.new",
+};
 
 struct disk_file {
 	ino_t ino; /* 0: gone; the number may be another's by now */
@@ -106,7 +113,7 @@ static void disk_removed(const char *name)
 	char path[128];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/%s", disk.dir, name);
+	snprintf(path, sizeof(path), "%s%s/%s", disk.dir, box_is_anchors(name) ? "-anchor" : "", name);
 	if (stat(path, &st) < 0 || st.st_nlink > 1)
 		return;
 	for (size_t i = 0; i < disk.n_files; i++)
@@ -120,15 +127,15 @@ static inline void disk_start(const struct box *b)
 	disk.n_ops = disk.n_files = 0;
 	disk.n_syncs = disk.fail_sync_at = 0;
 	snprintf(disk.dir, sizeof(disk.dir), "%s", b->dir);
-	for (size_t i = 0; i < ARRAY_SIZE(box_files); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(disk_known); i++) {
 		struct disk_file *f = &disk.files[disk.n_files];
 		char path[128];
 		struct stat st;
 
-		box_path(b, box_files[i], path);
+		box_path(b, disk_known[i], path);
 		if (stat(path, &st) < 0)
 			continue;
-		*f = (struct disk_file){ .ino = st.st_ino, .base = box_read(b, box_files[i]) };
+		*f = (struct disk_file){ .ino = st.st_ino, .base = box_read(b, disk_known[i]) };
 		disk_name(f->name, path);
 		disk.n_files++;
 	}
@@ -208,6 +215,11 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off_t at)
 	return disk_write(fd, buf, n, at);
 }
 
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+	return disk_write(fd, buf, n, at);
+}
+
 ssize_t write(int fd, const void *buf, size_t n)
 {
 	struct stat st;
@@ -249,7 +261,7 @@ static int disk_sync(int fd)
 	pthread_mutex_lock(&disk.mutex);
 	if (disk_has(fd, &st, path)) {
 		if (S_ISDIR(st.st_mode)) {
-			disk_note(DISK_SYNC_DIR, 0);
+			disk_note(DISK_SYNC_DIR, strlen(path) > strlen(disk.dir));
 		} else {
 			size_t file = disk_file_of(&st, path);
 
@@ -437,15 +449,15 @@ static struct bytes disk_content(struct power_cut *cut, size_t file)
 
 /* Names of the directory: which file each is, or none (DISK_FILES). */
 struct disk_names {
-	size_t of[ARRAY_SIZE(box_files)];
+	size_t of[ARRAY_SIZE(disk_known)];
 };
 
 static size_t *disk_entry(struct disk_names *names, const char *name)
 {
 	size_t i = 0;
 
-	while (strcmp(box_files[i], name) != 0)
-		UNIT_CHECK(++i < ARRAY_SIZE(box_files), "a file %s", name);
+	while (strcmp(disk_known[i], name) != 0)
+		UNIT_CHECK(++i < ARRAY_SIZE(disk_known), "a file %s", name);
 	return &names->of[i];
 }
 
@@ -466,7 +478,7 @@ static void disk_apply_name(struct disk_names *names, const struct disk_op *op)
 static struct disk_names disk_names_at(struct power_cut *cut)
 {
 	struct disk_names names;
-	size_t n_sure = 0, n;
+	size_t n_sure[DISK_DIRS] = { 0 }, n[DISK_DIRS];
 
 	for (size_t i = 0; i < ARRAY_SIZE(names.of); i++)
 		names.of[i] = DISK_FILES;
@@ -475,12 +487,15 @@ static struct disk_names disk_names_at(struct power_cut *cut)
 			*disk_entry(&names, disk.files[i].name) = i;
 	for (size_t i = 0; i < cut->at; i++)
 		if (disk.ops[i].kind == DISK_SYNC_DIR)
-			n_sure = i;
-	n = cut->loss == LOSE_ALL ? n_sure : cut->at;
-	if (cut->loss >= LOSE_SOME)
-		n = n_sure + unit_random(&cut->random) % (cut->at - n_sure + 1);
-	for (size_t i = 0; i < n; i++)
-		disk_apply_name(&names, &disk.ops[i]);
+			n_sure[disk.ops[i].file] = i;
+	for (unsigned d = 0; d < DISK_DIRS; d++) {
+		n[d] = cut->loss == LOSE_ALL ? n_sure[d] : cut->at;
+		if (cut->loss >= LOSE_SOME)
+			n[d] = n_sure[d] + unit_random(&cut->random) % (cut->at - n_sure[d] + 1);
+	}
+	for (size_t i = 0; i < cut->at; i++)
+		if (i < n[box_is_anchors(disk.ops[i].name)])
+			disk_apply_name(&names, &disk.ops[i]);
 	return names;
 }
 
@@ -490,12 +505,12 @@ static inline void disk_cut(const struct box *b, struct power_cut cut)
 	struct disk_names names = disk_names_at(&cut);
 
 	cut.kept = cut.at > 0 ? unit_random(&cut.random) % cut.at : 0;
-	for (size_t i = 0; i < ARRAY_SIZE(box_files); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(disk_known); i++) {
 		struct bytes f = { NULL, 0 };
 
 		if (names.of[i] < DISK_FILES)
 			f = disk_content(&cut, names.of[i]);
-		box_write(b, box_files[i], f);
+		box_write(b, disk_known[i], f);
 		free(f.p);
 	}
 }

@@ -4,6 +4,7 @@
  */
 #include <sodium.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tests/unit/anchor-box.h"
 #include "tests/unit/store-faults.h"
@@ -316,6 +317,51 @@ START_TEST(an_anchor_that_can_not_be_written_is_told_and_keeps_nothing_back)
 }
 END_TEST
 
+/* ---- what it costs --------------------------------------------------------------------------- */
+
+START_TEST(changes_by_which_no_token_ends_cost_one_sync_in_a_second)
+{
+	struct timespec begin, end;
+	struct anchored b;
+
+	anchored_init(&b);
+	anchored_must_open(&b);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	fault_arm(FAULT_SYNC, UINT32_MAX, false, EIO);
+	fault.file = "/anchor";
+	for (unsigned i = 0; i < 500; i++)
+		ck_assert(box_put_one(&b.box, STORE_ACTIVE, 1 + i % 100));
+	(void)fault_disarm();
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	ck_assert_uint_le(fault.n_calls, 1 + (unsigned)(end.tv_sec - begin.tv_sec + 1));
+	anchored_done(&b);
+}
+END_TEST
+
+START_TEST(tokens_that_end_together_cost_one_sync_together)
+{
+	struct store_change *c;
+	struct anchored b;
+
+	anchored_init(&b);
+	anchored_must_open(&b);
+	for (uint64_t row = 1; row <= 200; row++)
+		ck_assert(box_put_one(&b.box, STORE_ACTIVE, row));
+	fault_arm(FAULT_SYNC, UINT32_MAX, false, EIO);
+	fault.file = "/anchor";
+	c = box_change(&b.box);
+	for (uint64_t row = 1; row <= 200; row++) {
+		box_delete(&b.box, c, STORE_ACTIVE, row);
+		box_put(&b.box, c, STORE_ENDED, row);
+	}
+	ck_assert(box_do(&b.box, c));
+	(void)fault_disarm();
+	ck_assert_uint_le(fault.n_calls, 2);
+	ck_assert_uint_ge(fault.n_calls, 1);
+	anchored_done(&b);
+}
+END_TEST
+
 /* ---- kills ----------------------------------------------------------------------------------- */
 
 /* A first start, changes, a stop, a start, changes: killed at the how many-th call. */
@@ -394,6 +440,8 @@ int main(void)
 	tcase_add_test(tcase, a_file_or_a_directory_that_others_could_have_written_is_refused);
 	tcase_add_test(tcase, it_must_be_apart_from_the_store_and_one_agents_alone);
 	tcase_add_loop_test(tcase, an_anchor_that_can_not_be_written_is_told_and_keeps_nothing_back, 0, 2);
+	tcase_add_test(tcase, changes_by_which_no_token_ends_cost_one_sync_in_a_second);
+	tcase_add_test(tcase, tokens_that_end_together_cost_one_sync_together);
 	tcase_add_loop_test(tcase, after_a_kill_at_any_call_it_starts, 0, 2);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
