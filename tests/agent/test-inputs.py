@@ -139,6 +139,66 @@ def whatever_is_wrong_with_a_parameter_is_told_by_its_name_and_changes_nothing()
     print(f"# {len(cases)} calls, {len(list(inputs.fields()))} parameters of {len(inputs.methods())} methods")
 
 
+def of_parameters(longest=3000):
+    """Those that are wrong in their parameters alone, the long ones left out."""
+    return [case for of in inputs.fields() for case in inputs.wrong_values(*of) if len(case.data) < longest]
+
+
+def flagged(case, flag, value="true"):
+    """The call with a flag beside its method; List and the like have `more` already."""
+    return case.data.replace(b'","', f'","{flag}":{value},"'.encode(), 1)
+
+
+@test
+def nothing_is_said_to_a_oneway_call_whatever_is_wrong_with_it():
+    cases = of_parameters()
+    with nothing_changes() as agent:
+        c = agent.admin()
+        for at in range(0, len(cases), 200):
+            sent = b"".join(flagged(case, "oneway") + b"\0" for case in cases[at:at + 200])
+            reply, = replies(c, sent + c.encode("org.varlink.service.GetInfo"), 1)
+            assert "vendor" in reply["parameters"], reply
+    print(f"# {len(cases)} calls")
+
+
+@test
+def more_changes_no_answer_of_one_reply_and_where_it_is_needed_nothing_is_answered_without():
+    cases = of_parameters()
+    with nothing_changes() as agent:
+        c = agent.admin()
+        for case in cases:
+            needs_more = b'"more":true' in case.data
+            data = case.data.replace(b',"more":true', b"", 1) if needs_more else flagged(case, "more")
+            got, = replies(c, data + b"\0", 1)
+            if needs_more:
+                assert got["error"] == "org.varlink.service.ExpectedMore", (case, got)
+                continue
+            same = replies(c, case.expected[1] + b"\0", 1)[0] if case.expected[0] == "same" else None
+            assert judge(case, got, same), (case, got)
+    print(f"# {len(cases)} calls")
+
+
+@test
+def clients_who_send_all_of_it_at_once_each_get_the_answers_to_their_own():
+    cases = [case for case in of_parameters() if case.expected[0] == "named"]
+    with nothing_changes() as agent:
+        clients = [agent.admin() for _ in range(5)]
+        # Each begins somewhere else, so that what one hears is never right for another.
+        turned = [cases[n * 97:] + cases[:n * 97] for n in range(len(clients))]
+        threads = [threading.Thread(target=c.sock.sendall, args=(b"".join(x.data + b"\0" for x in mine),))
+                   for c, mine in zip(clients, turned)]
+        for thread in threads:
+            thread.start()
+        for n in range(len(cases)):
+            for c, mine in zip(clients, turned):
+                got = c.receive()
+                assert judge(mine[n], got, None), (n, mine[n], got)
+        for thread, c in zip(threads, clients):
+            thread.join()
+            c.close()
+    print(f"# {len(clients)} clients, {len(cases)} calls each")
+
+
 @test(timeout=120)
 def whatever_is_no_json_ends_the_connection_in_every_method_and_changes_nothing():
     cases = list(inputs.closed())
