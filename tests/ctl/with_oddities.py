@@ -6,7 +6,7 @@ import resource
 import signal
 import subprocess
 
-from fake_agent import error
+from fake_agent import Bytes, Close, error
 from tap import scratch, test
 from tool import JETONCTL, STRANGER, Tool, environment, run
 from varlink import AGENT
@@ -94,17 +94,46 @@ def no_terminal_type_and_a_locale_that_there_is_not_change_nothing_on_a_terminal
     assert done.returncode == 0 and b"a\xc3\xa9" in done.stdout, done
 
 
+def every_command():
+    """All that ask an agent: (words, standard input)."""
+    for words in [*ASKING, *([w, "n"] if w in ("derive", "put") else [w] for w in WITH_INPUT)]:
+        yield [f"{scratch()}/backup" if w == "FILE" else w for w in words], WITH_INPUT.get(words[0], "x")
+
+
 @test
 def every_command_says_in_one_line_that_there_is_no_agent():
     nowhere = f"{scratch()}/nowhere.sock"
-    said = set()
-    for words in [*ASKING, *([w, "n"] if w in ("derive", "put") else [w] for w in WITH_INPUT)]:
-        words = [f"{scratch()}/backup" if w == "FILE" else w for w in words]
-        r = run("--socket", nowhere, *words, stdin=WITH_INPUT.get(words[0], "x"))
+    for words, given in every_command():
+        r = run("--socket", nowhere, *words, stdin=given)
         # `run` has the statuses of a shell.
         r.has(125 if words[0] == "run" else 5, "^$", nowhere)
         assert r.err.count("\n") == 1, (words, r)
-        said.add(r.err)
+    assert not os.path.exists(f"{scratch()}/backup")
+
+
+def raising(what):
+    def answer(_):
+        raise what
+    return answer
+
+
+@test(timeout=120)
+def every_command_tells_an_agent_that_is_older_newer_gone_or_none_from_the_others():
+    tool = Tool()
+    strange = {
+        "does not have the method .* older than this program": lambda method: error(
+            "org.varlink.service.MethodNotFound", method=f"io.jeton.Agent.{method}"),
+        "FromTheFuture, an error that this program does not know": lambda _: error(
+            "io.jeton.Agent.FromTheFuture", what=1),
+        "closed the connection": lambda _: raising(Close()),
+        "no valid answer": lambda _: raising(Bytes(b'{"parameters":{"x":[}}\0')),
+    }
+    for says, answer in strange.items():
+        for method in AGENT.methods:
+            tool.agent.answers[method] = answer(method)
+        for words, given in every_command():
+            r = tool(*words, stdin=given).has(125 if words[0] == "run" else 1, "^$", says)
+            assert r.err.count("\n") == 1, (words, r)
     assert not os.path.exists(f"{scratch()}/backup")
 
 
