@@ -98,6 +98,46 @@ def who_leaves_between_an_issue_and_its_reply_leaves_a_token_that_stands_and_is_
     assert agent.is_running()
 
 
+@test
+def who_leaves_before_the_reply_to_any_change_has_made_it_once_and_it_is_in_the_audit():
+    agent = Agent(policy=POLICY).start()
+    admin = agent.admin()
+    for n in range(5):
+        kept = admin.call("Issue", name=f"n{n}")
+        ident = kept["info"]["id"]
+        changes = {
+            "derive": ("Derive", {"token": kept["token"], "name": f"child{n}"}),
+            "put": ("Put", {"credential": "x", "text": f"{n}"}),
+            "rotate": ("Rotate", {"id": ident, "graceSec": 3600}),
+            "revoke": ("Revoke", {"id": ident}),
+            "forget": ("Forget", {"credential": "x"}),
+        }
+        for method, parameters in changes.values():
+            with agent.admin() as c:
+                agent.signal(signal.SIGSTOP)
+                c.send_bytes(c.encode(method, parameters))
+            agent.signal(signal.SIGCONT)
+            # Another connection's call may be looked at before the one that was left.
+            wait_until(lambda: agent_has_done(admin, method, ident, n), f"{method} is done")
+    told = [a["entry"] for a in admin.more("ReadAudit") if a["entry"]]
+    for operation in changes:
+        times = len([e for e in told if (e["operation"], e["result"]) == (operation, "ok")])
+        # A revocation ends the child as well, and says so of each.
+        assert times == (10 if operation == "revoke" else 5), (operation, times, told)
+    names = [t["name"] for t in admin.list(all=True)]
+    assert sorted(names) == sorted([f"n{n}" for n in range(5)] * 2 + [f"child{n}" for n in range(5)])
+
+
+def agent_has_done(c, method, ident, n):
+    info = c.call("Describe", id=ident)["info"]
+    return {
+        "Derive": lambda: c.list(name=f"child{n}"),
+        "Put": lambda: {a["credential"]["revision"] for a in c.more("ListCredentials")} == {n + 1},
+        "Rotate": lambda: info.get("replacedBy"), "Revoke": lambda: info["state"] == "revoked",
+        "Forget": lambda: {a["credential"]["updatedUSec"] for a in c.more("ListCredentials")} == {None},
+    }[method]()
+
+
 def is_let_go(reader):
     """Whether every copy of the pipe's other end is closed, or soon is."""
     return select.select([reader], [], [], 10)[0] and os.read(reader, 1) == b""

@@ -85,7 +85,7 @@ def scopes_out_of_bounds_or_form_are_refused():
            ["acme//x:read"],
            ["acme:read:write"], ["acme:read "], ["acme/**/x:read"], ["ac*me:read"], ["acme:re*"],
            ["acme:**"], ["é:read"], ["a:" + "b" * 127], ["acme/risk:read", ""],
-           ["acme/risk:read"] * 33]
+           ["acme/risk:read"] * 33, ["acme/risk:read"] * 2, ["acme/risk:read", "acme/risk:write", "acme/risk:read"]]
     for scopes in bad:
         invalid(c.error("Issue", name="n", scopes=scopes), "scopes")
     assert c.list() == []
