@@ -3,10 +3,12 @@
 
 import json
 import os
+import random
 import re
 import select
 import signal
 import socket
+import threading
 
 import inputs
 from jeton import ALICE, IS_ROOT, Agent, main, test, wait_until
@@ -15,6 +17,8 @@ POLICY = f"[Access]\nUser={ALICE}\nUser=0\nScope=a:b\n[Credential x]\n[Fetch]\nC
 INFO = b'{"method":"org.varlink.service.GetInfo"}\0'
 # How many sockets that hold themselves are sent; 100,000 take a minute.
 CYCLES = int(os.environ.get("JETON_CYCLES", "20000"))
+# How often many clients ask many things at once.
+ROUNDS = int(os.environ.get("JETON_ROUNDS", "4"))
 # These cost half a second or rewrite the store each time; to who may not call them it is all the same.
 FOR_ADMINISTRATORS = {"Lock", "Unlock", "Rekey", "Backup", "Reload"}
 AT_ONCE = 100  # connections
@@ -136,6 +140,72 @@ def agent_has_done(c, method, ident, n):
         "Rotate": lambda: info.get("replacedBy"), "Revoke": lambda: info["state"] == "revoked",
         "Forget": lambda: {a["credential"]["updatedUSec"] for a in c.more("ListCredentials")} == {None},
     }[method]()
+
+
+class Asker:
+    """A client that asks for things with names of its own, many at once, and knows what must come."""
+
+    def __init__(self, agent, n, shuffle):
+        self.c, self.n, self.shuffle = agent.admin(), n, shuffle
+        self.tokens, self.asked = [], 0
+        for _ in range(3):
+            self.tokens.append(self.c.call("Issue", name=f"of{n}"))
+
+    def one(self):
+        """A call and who judges what is answered: the last reply."""
+        self.asked += 1
+        token = self.shuffle.choice(self.tokens)
+        ident, name, as_fd = token["info"]["id"], f"{self.n}-{self.asked}", bool(self.asked % 2)
+        return self.shuffle.choice([
+            (f"x{self.n}.N{self.asked}", {}, False, lambda r: r["error"].endswith("InterfaceNotFound")
+             and r["parameters"] == {"interface": f"x{self.n}"}),
+            (f"N{name}", {}, False, lambda r: r["parameters"] == {"method": f"io.jeton.Agent.N{name}"}),
+            ("Describe", {"id": ident}, False, lambda r: r["parameters"]["info"]["id"] == ident),
+            ("Verify", {"token": token["token"]}, False, lambda r: r["parameters"]["info"]["id"] == ident),
+            ("Verify", {"token": token["token"], "scopes": [f"x{name}:y"]}, False,
+             lambda r: r["parameters"] == {"scope": f"x{name}:y"}),
+            ("Issue", {"name": name}, False, lambda r: r["parameters"]["info"]["name"] == name),
+            ("List", {"all": True, "name": f"of{self.n}"}, True,
+             lambda r: r["parameters"]["info"]["name"] == f"of{self.n}"),
+            ("Put", {"credential": name, "text": "x"}, False, lambda r: r["parameters"] == {"credential": name}),
+            ("Fetch", {"credential": "x", "asFd": as_fd}, False,
+             lambda r: r["parameters"]["revision"] == 1 and (r["parameters"].get("fd") == 0) == as_fd),
+            ("Issue", {"name": name, "lifetimeSec": 1}, False, lambda r: "minSec" in r["parameters"]),
+            ("Verify", {name: 1}, False, lambda r: r["parameters"] == {"parameter": name}),
+            ("Explain", {"credential": name}, False, lambda r: name in str(r["parameters"]["lines"])),
+        ])
+
+    def ask(self, n):
+        """Sends n calls at once, from a thread."""
+        self.judges, data = [], b""
+        for _ in range(n):
+            method, parameters, more, judge = self.one()
+            data += self.c.encode(method, parameters, **({"more": True} if more else {}))
+            self.judges.append((method, parameters, judge))
+        self.thread = threading.Thread(target=self.c.sock.sendall, args=(data,))
+        self.thread.start()
+
+    def hear(self):
+        for method, parameters, judge in self.judges:
+            while (reply := self.c.receive()).get("continues"):
+                assert method == "List" and judge(reply), (self.n, method, parameters, reply)
+            assert judge(reply), (self.n, method, parameters, reply)
+        self.thread.join()
+
+
+@test(timeout=150)
+def among_many_who_ask_all_kinds_of_things_at_once_each_hears_what_it_asked_for():
+    agent = Agent("MaxTokensPerUser=1000000", POLICY).start()
+    with agent.admin() as c:
+        c.call("Put", credential="x", text="value")
+    shuffle = random.Random(7)
+    askers = [Asker(agent, n, shuffle) for n in range(6)]
+    for _ in range(ROUNDS):
+        for asker in askers:
+            asker.ask(shuffle.choice([1, 20, 255, 256, 257, 300]))
+        for asker in askers:
+            asker.hear()
+    print(f"# {sum(a.asked for a in askers)} calls of {len(askers)} clients")
 
 
 def is_let_go(reader):
