@@ -49,7 +49,7 @@ benches := $(call sources,tests/bench/bench-*.c)
 fuzzers := $(call sources,tests/fuzz/fuzz-*.c)
 support := $(filter-out %/clock.c,$(call sources,tests/support/*.c)) $(filter-out $(tests) $(benches),$(call sources,tests/unit/*.c tests/bench/*.c))
 every := $(protocol) $(call sources,protocol/base/*.c agent/*.c agent/policy/*.c ctl/*.c) $(support) $(tests) $(benches) \
-	$(fuzzers) tests/support/clock.c tests/fuzz/replay.c
+	$(call sources,tests/fuzz/*.c) tests/support/clock.c
 
 objects = $(patsubst %.c,$(B)/$(2)%.o,$(1))
 programs := $(B)/jetond $(B)/jetonctl $(B)/jeton-helper $(B)/libjeton.a $(B)/libjeton.so $(B)/jeton.pc
@@ -122,7 +122,7 @@ $(B)/libsupport.a: $(call objects,$(support))
 $(foreach a,shared protocol client policy agent ctl support,$(B)/lib$(a).a): $(B)/sources
 	$(call say,AR)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
-link = $(call say,LD)mkdir -p $(@D) && $(CC) -pie $(ldflags) -o $@ $(filter %.o %.a,$^)
+link = $(call say,LD)mkdir -p $(@D) && $(CC) -pie $(ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 $(B)/jetond $(B)/tests/support/jetond-clock: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
@@ -151,9 +151,9 @@ $(test_programs) $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 
 # Each replays what is kept for it; with FUZZ=yes libFuzzer makes up more (tests/fuzz/run).
 $(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(test_archives)
-	$(link) $(agent_libs) $(if $(FUZZ),-fsanitize=fuzzer)
-
-$(B)/tests/support/jetond-clock: $(B)/tests/support/clock.o
+	$(link) $(agent_libs) $(if $(FUZZ),-fsanitize=fuzzer) $(addprefix @,$(filter %.wrap,$^))
+$(B)/tests/fuzz/fuzz-agent: $(call objects,$(call sources,tests/fuzz/agent-*.c)) tests/fuzz/agent.wrap
+$(B)/tests/support/jetond-clock $(B)/tests/fuzz/fuzz-agent: $(B)/tests/support/clock.o
 fuzzers: $(fuzz_programs)
 tests: $(test_programs) $(B)/tests/support/jetond-clock $(if $(FUZZ),,fuzzers)
 benches: $(bench_programs)

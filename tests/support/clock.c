@@ -282,3 +282,10 @@ void test_clock_set(uint64_t realtime_us)
 	the.frozen_ns[TEST_CLOCK_REALTIME] = (int64_t)realtime_us * 1000;
 	arm_all();
 }
+
+void test_clock_thaw(void)
+{
+	the.frozen = false;
+	/* What was set while it was frozen is over with what set it. */
+	memset(the.timers, 0, sizeof(the.timers));
+}

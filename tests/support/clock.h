@@ -40,3 +40,6 @@ void test_clock_advance(uint64_t us);
 
 /* REALTIME alone goes to that instant, as when somebody sets it. Frozen only. */
 void test_clock_set(uint64_t realtime_us);
+
+/* Clocks and timers are the kernel's again. */
+void test_clock_thaw(void);
