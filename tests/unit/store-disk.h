@@ -4,9 +4,9 @@
  *
  * Only what was synced is sure: of the rest any part may have reached the disk, in any order, down
  * to sectors of 512 bytes. What a failed sync was about may be lost although a later one succeeds.
- * Names are sure once the directory is synced; of those changed since, the first ones may have
- * been, in order; and so it is with the anchor's directory, by itself. The definitions here take the place of libc's for the whole program, SQLite
- * included.
+ * Names are sure once their directory is synced; of those changed since, the first ones may have
+ * been, in order. The disk is a box's directory and, beside it, that of its anchor, DIR-anchor. The
+ * definitions here take the place of libc's for the whole program, SQLite included.
  */
 #pragma once
 
@@ -35,22 +35,23 @@ enum disk_op_kind {
 
 struct disk_op {
 	enum disk_op_kind kind;
-	bool failed; /* of a sync */
-	size_t file; /* of the first three, and created; of a directory's sync: which */
-	off_t at;    /* or the new length */
+	bool failed;	/* of a sync */
+	bool of_anchor; /* the names of its directory */
+	size_t file;	/* of the first three, and created */
+	off_t at;	/* or the new length */
 	size_t n;
 	uint8_t *p;
 	size_t synced_at; /* by which operation, successfully or not; SIZE_MAX: by none */
 	char name[32], to[32];
 };
 
-enum { DISK_OPS = 20000, DISK_FILES = 64, DISK_DIRS = 2 };
+enum { DISK_OPS = 20000, DISK_FILES = 64 };
 
-/* What may be there: the store's, then the anchor's in the other directory. */
-static const char *const disk_known[] = {
-	"store.db",	 "store.db-wal",   "store.db-journal", "store.db-shm", "store.db.new",
-	"store.db.new-wal", "master.key",  "master.key.new",   "store.db.1",   "master.key.next",
-	"anchor",	 "anchor.new",
+/* All names that there may be, in either directory. */
+static const char *const disk_names[] = {
+	"store.db",	    "store.db-wal", "store.db-journal", "store.db-shm",	  "store.db.new",
+	"store.db.new-wal", "store.db.1",   "master.key",	"master.key.new", "master.key.next",
+	"locked",	    "locked.new",   "locked.old",	"anchor",	  "anchor.new",
 };
 
 struct disk_file {
@@ -61,6 +62,7 @@ struct disk_file {
 
 static struct disk {
 	bool on;
+	bool lies; /* for a control: no sync brings anything to it */
 	char dir[64];
 	unsigned fail_sync_at; /* the how many-th sync of a file fails */
 	unsigned n_syncs;
@@ -93,6 +95,12 @@ static void disk_name(char dst[static 32], const char *path)
 	strcpy(dst, name);
 }
 
+static void disk_note_name(struct disk_op *op, const char *path)
+{
+	disk_name(op->name, path);
+	op->of_anchor = box_is_anchors(op->name);
+}
+
 /* The file of this inode; one that was not seen before has just been made. */
 static size_t disk_file_of(const struct stat *st, const char *path)
 {
@@ -104,7 +112,7 @@ static size_t disk_file_of(const struct stat *st, const char *path)
 		return i;
 	UNIT_CHECK(disk.n_files < DISK_FILES, "too many files");
 	disk.files[disk.n_files++] = (struct disk_file){ .ino = st->st_ino };
-	disk_name(disk_note(DISK_CREATE, i)->name, path);
+	disk_note_name(disk_note(DISK_CREATE, i), path);
 	return i;
 }
 
@@ -113,12 +121,27 @@ static void disk_removed(const char *name)
 	char path[128];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s%s/%s", disk.dir, box_is_anchors(name) ? "-anchor" : "", name);
+	snprintf(path, sizeof(path), "%s%s/%s", disk.dir, box_is_anchors(name) ? "-anchor" : "",
+		 name);
 	if (stat(path, &st) < 0 || st.st_nlink > 1)
 		return;
 	for (size_t i = 0; i < disk.n_files; i++)
 		if (disk.files[i].ino == st.st_ino)
 			disk.files[i].ino = 0;
+}
+
+static struct bytes disk_read(const char *path)
+{
+	struct bytes f = { NULL, 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	UNIT_CHECK(fd >= 0 && fstat(fd, &st) == 0, "can't read %s", path);
+	f.n = (size_t)st.st_size;
+	f.p = malloc(f.n + 1);
+	UNIT_CHECK(f.p && fd_read_all(fd, f.p, f.n) == (ssize_t)f.n, "can't read %s", path);
+	close(fd);
+	return f;
 }
 
 /* From now on. What is there now is on the disk. */
@@ -127,15 +150,15 @@ static inline void disk_start(const struct box *b)
 	disk.n_ops = disk.n_files = 0;
 	disk.n_syncs = disk.fail_sync_at = 0;
 	snprintf(disk.dir, sizeof(disk.dir), "%s", b->dir);
-	for (size_t i = 0; i < ARRAY_SIZE(disk_known); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(disk_names); i++) {
 		struct disk_file *f = &disk.files[disk.n_files];
 		char path[128];
 		struct stat st;
 
-		box_path(b, disk_known[i], path);
+		box_path(b, disk_names[i], path);
 		if (stat(path, &st) < 0)
 			continue;
-		*f = (struct disk_file){ .ino = st.st_ino, .base = box_read(b, disk_known[i]) };
+		*f = (struct disk_file){ .ino = st.st_ino, .base = disk_read(path) };
 		disk_name(f->name, path);
 		disk.n_files++;
 	}
@@ -261,7 +284,8 @@ static int disk_sync(int fd)
 	pthread_mutex_lock(&disk.mutex);
 	if (disk_has(fd, &st, path)) {
 		if (S_ISDIR(st.st_mode)) {
-			disk_note(DISK_SYNC_DIR, strlen(path) > strlen(disk.dir));
+			disk_note(DISK_SYNC_DIR, 0)->of_anchor =
+				strcmp(path + strlen(disk.dir), "-anchor") == 0;
 		} else {
 			size_t file = disk_file_of(&st, path);
 
@@ -284,22 +308,27 @@ int fdatasync(int fd)
 	return disk_sync(fd);
 }
 
-int renameat(int old_dir, const char *old, int new_dir, const char *new)
+int renameat2(int old_dir, const char *old, int new_dir, const char *new, unsigned flags)
 {
 	int r;
 
 	pthread_mutex_lock(&disk.mutex);
-	if (disk.on)
+	if (disk.on && !(flags & RENAME_NOREPLACE))
 		disk_removed(new);
-	r = (int)syscall(SYS_renameat, old_dir, old, new_dir, new);
+	r = (int)syscall(SYS_renameat2, old_dir, old, new_dir, new, flags);
 	if (r == 0 && disk.on) {
 		struct disk_op *op = disk_note(DISK_RENAME, 0);
 
-		disk_name(op->name, old);
+		disk_note_name(op, old);
 		disk_name(op->to, new);
 	}
 	pthread_mutex_unlock(&disk.mutex);
 	return r;
+}
+
+int renameat(int old_dir, const char *old, int new_dir, const char *new)
+{
+	return renameat2(old_dir, old, new_dir, new, 0);
 }
 
 int linkat(int old_dir, const char *old, int new_dir, const char *new, int flags)
@@ -311,7 +340,7 @@ int linkat(int old_dir, const char *old, int new_dir, const char *new, int flags
 	if (r == 0 && disk.on) {
 		struct disk_op *op = disk_note(DISK_LINK, 0);
 
-		disk_name(op->name, old);
+		disk_note_name(op, old);
 		disk_name(op->to, new);
 	}
 	pthread_mutex_unlock(&disk.mutex);
@@ -329,7 +358,7 @@ static int disk_remove(long number, long a, long b, long c, const char *path)
 		disk_removed(name);
 	r = (int)syscall(number, a, b, c);
 	if (r == 0 && disk.on)
-		disk_name(disk_note(DISK_REMOVE, 0)->name, name);
+		disk_note_name(disk_note(DISK_REMOVE, 0), name);
 	pthread_mutex_unlock(&disk.mutex);
 	return r;
 }
@@ -347,7 +376,15 @@ int unlink(const char *name)
 /* ---- what a power cut leaves ----------------------------------------------------------------- */
 
 /* Which of the operations that were not synced are on the disk. */
-enum disk_loss { LOSE_ALL, LOSE_NONE, LOSE_SOME, LOSE_SECTORS, LOSE_LAST, N_LOSSES };
+enum disk_loss {
+	LOSE_ALL,
+	LOSE_NONE,
+	LOSE_SOME,     /* of the operations */
+	LOSE_SECTORS,  /* of the writes */
+	LOSE_TO_ZEROS, /* files have grown, and what was to stand there is zeros */
+	LOSE_LAST,
+	N_LOSSES
+};
 
 struct power_cut {
 	size_t at; /* operations before it were done */
@@ -361,7 +398,7 @@ static bool disk_is_sure(const struct power_cut *cut, size_t i)
 {
 	size_t synced_at = disk.ops[i].synced_at;
 
-	return synced_at < cut->at && !disk.ops[synced_at].failed;
+	return !disk.lies && synced_at < cut->at && !disk.ops[synced_at].failed;
 }
 
 static bool disk_keeps(struct power_cut *cut, size_t i)
@@ -371,6 +408,8 @@ static bool disk_keeps(struct power_cut *cut, size_t i)
 	case N_LOSSES:
 		return false;
 	case LOSE_NONE:
+		return true;
+	case LOSE_TO_ZEROS:
 		return true;
 	case LOSE_SOME:
 	case LOSE_SECTORS:
@@ -408,6 +447,11 @@ static void disk_put(struct bytes *f, off_t at, const uint8_t *p, size_t n)
 static void disk_apply_write(struct power_cut *cut, struct bytes *f, const struct disk_op *op,
 			     bool sure)
 {
+	if (!sure && cut->loss == LOSE_TO_ZEROS && unit_random(&cut->random) % 2) {
+		if ((size_t)op->at + op->n > f->n)
+			disk_put(f, op->at + (off_t)op->n, NULL, 0);
+		return;
+	}
 	if (sure || cut->loss != LOSE_SECTORS) {
 		disk_put(f, op->at, op->p, op->n);
 		return;
@@ -447,70 +491,146 @@ static struct bytes disk_content(struct power_cut *cut, size_t file)
 	return f;
 }
 
-/* Names of the directory: which file each is, or none (DISK_FILES). */
-struct disk_names {
-	size_t of[ARRAY_SIZE(disk_known)];
+/* Names of the directories: which file each is, or none (DISK_FILES). */
+struct disk_listing {
+	size_t of[ARRAY_SIZE(disk_names)];
 };
 
-static size_t *disk_entry(struct disk_names *names, const char *name)
+static size_t *disk_entry(struct disk_listing *list, const char *name)
 {
 	size_t i = 0;
 
-	while (strcmp(disk_known[i], name) != 0)
-		UNIT_CHECK(++i < ARRAY_SIZE(disk_known), "a file %s", name);
-	return &names->of[i];
+	while (strcmp(disk_names[i], name) != 0)
+		UNIT_CHECK(++i < ARRAY_SIZE(disk_names), "a file %s", name);
+	return &list->of[i];
 }
 
-static void disk_apply_name(struct disk_names *names, const struct disk_op *op)
+static void disk_apply_name(struct disk_listing *list, const struct disk_op *op)
 {
 	if (op->kind == DISK_CREATE) {
-		*disk_entry(names, op->name) = op->file;
+		*disk_entry(list, op->name) = op->file;
 	} else if (op->kind == DISK_REMOVE) {
-		*disk_entry(names, op->name) = DISK_FILES;
+		*disk_entry(list, op->name) = DISK_FILES;
 	} else if (op->kind == DISK_LINK) {
-		*disk_entry(names, op->to) = *disk_entry(names, op->name);
+		*disk_entry(list, op->to) = *disk_entry(list, op->name);
 	} else if (op->kind == DISK_RENAME) {
-		*disk_entry(names, op->to) = *disk_entry(names, op->name);
-		*disk_entry(names, op->name) = DISK_FILES;
+		*disk_entry(list, op->to) = *disk_entry(list, op->name);
+		*disk_entry(list, op->name) = DISK_FILES;
 	}
 }
 
-static struct disk_names disk_names_at(struct power_cut *cut)
+/* Of either directory by itself: they may be on two disks. */
+static void disk_list(struct power_cut *cut, bool of_anchor, struct disk_listing *list)
 {
-	struct disk_names names;
-	size_t n_sure[DISK_DIRS] = { 0 }, n[DISK_DIRS];
+	size_t n_sure = 0, n;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names.of); i++)
-		names.of[i] = DISK_FILES;
+	for (size_t i = 0; i < cut->at; i++)
+		if (disk.ops[i].kind == DISK_SYNC_DIR && disk.ops[i].of_anchor == of_anchor)
+			n_sure = i;
+	n = cut->loss == LOSE_ALL ? n_sure : cut->at;
+	if (cut->loss >= LOSE_SOME)
+		n = n_sure + unit_random(&cut->random) % (cut->at - n_sure + 1);
+	for (size_t i = 0; i < n; i++)
+		if (disk.ops[i].of_anchor == of_anchor)
+			disk_apply_name(list, &disk.ops[i]);
+}
+
+static struct disk_listing disk_names_at(struct power_cut *cut)
+{
+	struct disk_listing list;
+
+	for (size_t i = 0; i < ARRAY_SIZE(list.of); i++)
+		list.of[i] = DISK_FILES;
 	for (size_t i = 0; i < disk.n_files; i++)
 		if (disk.files[i].name[0])
-			*disk_entry(&names, disk.files[i].name) = i;
-	for (size_t i = 0; i < cut->at; i++)
-		if (disk.ops[i].kind == DISK_SYNC_DIR)
-			n_sure[disk.ops[i].file] = i;
-	for (unsigned d = 0; d < DISK_DIRS; d++) {
-		n[d] = cut->loss == LOSE_ALL ? n_sure[d] : cut->at;
-		if (cut->loss >= LOSE_SOME)
-			n[d] = n_sure[d] + unit_random(&cut->random) % (cut->at - n_sure[d] + 1);
-	}
-	for (size_t i = 0; i < cut->at; i++)
-		if (i < n[box_is_anchors(disk.ops[i].name)])
-			disk_apply_name(&names, &disk.ops[i]);
-	return names;
+			*disk_entry(&list, disk.files[i].name) = i;
+	disk_list(cut, false, &list);
+	disk_list(cut, true, &list);
+	return list;
 }
 
-/* Makes the box's directory what the power cut leaves of the disk. */
-static inline void disk_cut(const struct box *b, struct power_cut cut)
+/* FNV-1a, by words. */
+static uint64_t disk_hash(uint64_t hash, const uint8_t *p, size_t n)
 {
-	struct disk_names names = disk_names_at(&cut);
+	uint64_t word = n;
+
+	for (size_t i = 0; i < n; i += sizeof(word)) {
+		hash = (hash ^ word) * UINT64_C(0x100000001b3);
+		hash ^= hash >> 29;
+		memcpy(&word, p + i, n - i < sizeof(word) ? n - i : sizeof(word));
+	}
+	return (hash ^ word) * UINT64_C(0x100000001b3);
+}
+
+/* What a power cut leaves. p NULL: no such file. */
+struct disk_left {
+	struct bytes files[ARRAY_SIZE(disk_names)];
+	uint64_t hash;
+};
+
+static inline struct disk_left disk_cut(struct power_cut cut)
+{
+	struct disk_listing list = disk_names_at(&cut);
+	struct disk_left left = { .hash = 1 };
 
 	cut.kept = cut.at > 0 ? unit_random(&cut.random) % cut.at : 0;
-	for (size_t i = 0; i < ARRAY_SIZE(disk_known); i++) {
-		struct bytes f = { NULL, 0 };
-
-		if (names.of[i] < DISK_FILES)
-			f = disk_content(&cut, names.of[i]);
-		box_write(b, disk_known[i], f);
-		free(f.p);
+	for (size_t i = 0; i < ARRAY_SIZE(disk_names); i++) {
+		left.files[i] = (struct bytes){ NULL, 0 };
+		if (list.of[i] < DISK_FILES)
+			left.files[i] = disk_content(&cut, list.of[i]);
+		left.hash = disk_hash(left.hash ^ i, left.files[i].p, left.files[i].n);
 	}
+	return left;
+}
+
+static inline void disk_left_done(struct disk_left *left)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(disk_names); i++)
+		free(left->files[i].p);
+}
+
+/* Pages of zeros are left out: most of a store's file is room to grow. */
+static void disk_write_file(const char *path, struct bytes f)
+{
+	static const uint8_t zeros[4096];
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	UNIT_CHECK(fd >= 0, "can't make %s", path);
+	for (size_t at = 0, n; at < f.n; at += n) {
+		n = f.n - at < sizeof(zeros) ? f.n - at : sizeof(zeros);
+		if (memcmp(f.p + at, zeros, n) != 0)
+			UNIT_CHECK(syscall(SYS_pwrite64, fd, f.p + at, n, at) == (ssize_t)n,
+				   "can't write %s", path);
+	}
+	UNIT_CHECK(syscall(SYS_ftruncate, fd, f.n) == 0, "can't write %s", path);
+	close(fd);
+}
+
+/* Makes the box's directory, and its anchor's, what the power cut has left. */
+static inline void disk_put_left(const struct box *b, const struct disk_left *left)
+{
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(disk_names); i++) {
+		box_path(b, disk_names[i], path);
+		if (left->files[i].p)
+			disk_write_file(path, left->files[i]);
+		else
+			(void)syscall(SYS_unlink, path);
+	}
+}
+
+/* Removes both directories; the box may be made anew. */
+static inline void disk_box_done(struct box *b)
+{
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(disk_names); i++) {
+		box_path(b, disk_names[i], path);
+		(void)unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s-anchor", b->dir);
+	(void)rmdir(path);
+	box_done(b);
+	b->dir[0] = '\0';
 }

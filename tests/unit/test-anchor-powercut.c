@@ -55,13 +55,16 @@ static void make_another(struct anchored *b)
 /* What the cut leaves starts; and where it has an anchor, the copies that were old by then do not. */
 static void try_cut(const struct anchored *b, const struct power_cut *cut)
 {
+	struct disk_left on_disk;
 	struct anchored left;
 	bool has_anchor;
 	int r;
 
 	anchored_init(&left);
 	memcpy(left.box.key, b->box.key, sizeof(left.box.key));
-	disk_cut(&left.box, *cut);
+	on_disk = disk_cut(*cut);
+	disk_put_left(&left.box, &on_disk);
+	disk_left_done(&on_disk);
 	has_anchor = box_has(&left.box, ANCHOR_FILE);
 	for (unsigned i = 0; i < n_old; i++) {
 		struct image now = box_image(&left.box);
