@@ -371,7 +371,8 @@ int vault_prepare_last_used(struct vault_change *c, size_t max, size_t *ret_n)
 static struct ending how_expired(const struct vault *v, const struct token *t, uint64_t now_us)
 {
 	const struct extension *e = extension_of(v, t);
-	bool cut = e && t->expires_us - e->created_us < e->length_us;
+	/* A clock that was set back may have an end before the beginning. */
+	bool cut = e && t->expires_us < e->created_us + e->length_us;
 
 	if (t->expires_us > now_us)
 		return (struct ending){ TOKEN_REVOKED, END_PARENT, now_us };

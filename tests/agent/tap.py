@@ -54,11 +54,11 @@ _current = None
 
 
 @contextlib.contextmanager
-def outside_of_tests():
-    """scratch() for a program that is no test."""
+def outside_of_tests(where="/tmp"):
+    """scratch() for a program that is no test, in that directory."""
     global _current
     _current = Test(outside_of_tests, timeout=0, needs=())
-    with tempfile.TemporaryDirectory(prefix="jeton-", dir="/tmp") as _current.directory:
+    with tempfile.TemporaryDirectory(prefix="jeton-", dir=where) as _current.directory:
         os.chmod(_current.directory, 0o755)
         yield
 

@@ -1,0 +1,379 @@
+"""What the agent has to answer, from the interface's words alone: plain, and slow where plain is slow.
+
+Time is in seconds of the agent's clock, as whoever moves it counts them; real time goes on
+meanwhile, so nothing here comes to its end within SLACK of when it is looked at.
+
+A method gives an Answer: either what the reply must have, or the errors of which it must be one.
+Where several things are wrong with a call the interface does not say which is named.
+"""
+
+MIN, MAX, DEFAULT = 1000, 10_000_000, 2_000_000
+MAX_TOKENS = 25
+MINTED_LENGTH = 90_000
+YEAR = 365 * 86400
+
+# Enough to tell all scopes below from each other.
+UNIVERSE = [f"{path}:{action}" for path in (
+    "acme", "acme/risk", "acme/risk/eu", "acme/pub", "acme/pub/eu", "other", "other/risk")
+    for action in ("read", "write")]
+
+
+# ---- scopes --------------------------------------------------------------------------------------
+
+def _path_is_in(path, other):
+    if not other:
+        return not path
+    if other[0] == "**":
+        return True
+    if not path or path[0] == "**":
+        return False
+    return other[0] in ("*", path[0]) and _path_is_in(path[1:], other[1:])
+
+
+def is_within(scope, other):
+    """Whether all that `scope` stands for is what `other` stands for, too."""
+    path, action = scope.split(":")
+    other_path, other_action = other.split(":")
+    return other_action in ("*", action) and _path_is_in(path.split("/"), other_path.split("/"))
+
+
+def is_within_any(scope, others):
+    return any(is_within(scope, o) for o in others)
+
+
+def reach(scopes):
+    return {plain for plain in UNIVERSE if is_within_any(plain, scopes)}
+
+
+# ---- answers -------------------------------------------------------------------------------------
+
+class Answer:
+    def __init__(self, errors=(), **facts):
+        self.errors, self.facts = set(errors), facts
+
+
+class Token:
+    def __init__(self, **facts):
+        self.id = self.value = None  # as the agent says
+        self.uses = self.parent = self.replaced_by = self.credential = None
+        self.state, self.ended, self.used = "active", None, False
+        self.children = []
+        self.__dict__.update(facts)
+        self.length = self.expires - self.created
+        self.cut = False
+
+    def depth(self):
+        return self.parent.depth() + 1 if self.parent else 0
+
+    def below(self):
+        """All that was derived from it, and from that."""
+        for child in self.children:
+            yield child
+            yield from child.below()
+
+
+class Credential:
+    def __init__(self):
+        self.value, self.revision = None, None
+
+
+class Model:
+    """users: {name: (uid, is_admin)}; policies: {name: {"access": {uid: [scope]}, "fetch":
+    {credential: [uid]}, "verify": [uid] or None for everybody}}; owner: the uid of what is
+    minted."""
+
+    def __init__(self, users, policies, policy, minted_owner):
+        self.users, self.policies, self.minted_owner = users, policies, minted_owner
+        self.policy = policies[policy]
+        self.now = 0
+        self.tokens = []  # in the order in which they were made
+        self.held = Credential()
+        self.passphrase = None
+        self.doubts_from = None  # the end that no agent saw to, while the clock is doubted
+
+    # ---- who
+
+    def uid(self, user):
+        return self.users[user][0]
+
+    def is_admin(self, user):
+        return self.users[user][1]
+
+    def access(self, uid):
+        return self.policy["access"].get(uid, [])
+
+    def may_see(self, user, token):
+        return self.is_admin(user) or token.owner == self.uid(user)
+
+    # ---- time
+
+    def is_over(self, token):
+        return token.expires <= self.now
+
+    def end(self, token, state, reason):
+        """What is derived from a token ends with it."""
+        if token.state != "active":
+            return
+        token.state, token.ended = state, reason
+        for child in token.children:
+            self.end(child, "revoked", "parent")
+
+    def expire(self, token):
+        """Ends it at its time, which for what is below it has come, too."""
+        for child in token.children:
+            if child.state == "active":
+                self.expire(child)
+        if token.cut == "parent":
+            self.end(token, "revoked", "parent")
+        else:
+            self.end(token, "expired", "rotated" if token.cut else "expired")
+
+    def sweep(self):
+        if self.doubts_from is None:
+            for token in self.tokens:
+                if token.state == "active" and self.is_over(token):
+                    self.expire(token)
+
+    def passes(self, seconds):
+        """Long enough for a doubted clock to be believed."""
+        self.now += seconds
+        self.doubts_from = None
+        self.sweep()
+
+    def set_back(self, seconds):
+        self.now -= seconds
+        if self.doubts_from is not None and self.now < self.doubts_from:
+            self.doubts_from = None
+
+    def starts(self, away=0):
+        """A new agent: what ended long before it came it does not end by itself at once."""
+        self.now += away
+        over = [t.expires for t in self.tokens if t.state == "active" and self.is_over(t)]
+        self.doubts_from = min(over, default=None)
+
+    def touched(self, token):
+        """What is asked to be done with a token that is over ends it, whatever is believed."""
+        if token.state == "active" and self.is_over(token):
+            self.expire(token)
+
+    def n_active(self):
+        return sum(t.state == "active" for t in self.tokens)
+
+    # ---- what is made
+
+    def room(self, owner):
+        n = sum(t.state == "active" and t.owner == owner and not t.credential
+                for t in self.tokens)
+        return n < MAX_TOKENS
+
+    def made(self, **facts):
+        token = Token(created=self.now, **facts)
+        self.tokens.append(token)
+        if token.parent:
+            token.parent.children.append(token)
+        return token
+
+    def issue(self, user, name, lifetime=None, scopes=None, uses=None, owner=None):
+        uid = self.uid(user) if owner is None else owner
+        errors = set()
+        if owner not in (None, self.uid(user)) and not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        if lifetime is not None and not MIN <= lifetime <= MAX:
+            errors.add("LifetimeOutOfRange")
+        if scopes is not None and not all(is_within_any(s, self.access(uid)) for s in scopes):
+            errors.add("ScopeExceedsAccess")
+        if uses is not None and uses < 1:
+            errors.add("InvalidParameter")
+        if not self.room(uid):
+            errors.add("LimitReached")
+        if errors:
+            return Answer(errors)
+        length = DEFAULT if lifetime is None else lifetime
+        return Answer(token=self.made(owner=uid, name=name, scopes=scopes, uses=uses,
+                                      expires=self.now + length))
+
+    # ---- what is presented
+
+    def judge(self, user, token):
+        """The errors of Verify that come before scopes, of the very value."""
+        allowed = self.policy["verify"]
+        ended = token.state != "active" or self.is_over(token)
+        if allowed is not None and self.uid(user) not in allowed and (
+                ended or token.owner != self.uid(user)):
+            return {"PermissionDenied"}
+        self.touched(token)
+        if token.state == "revoked":
+            return {"TokenRevoked"}
+        if token.state == "expired":
+            return {"TokenExpired"}
+        return set()
+
+    def not_a_token(self, user):
+        allowed = self.policy["verify"]
+        if allowed is not None and self.uid(user) not in allowed:
+            return Answer({"PermissionDenied"})
+        return Answer({"InvalidToken"})
+
+    def reaches(self, token):
+        access = reach(self.access(token.owner))
+        return access if token.scopes is None else access & reach(token.scopes)
+
+    def verify(self, user, token, scopes=()):
+        if errors := self.judge(user, token):
+            return Answer(errors)
+        if not set(scopes) <= self.reaches(token):
+            return Answer({"InsufficientScope"})
+        token.used = True
+        if token.uses is not None:
+            token.uses -= 1
+            if token.uses == 0:
+                self.end(token, "revoked", "uses")
+        return Answer(info=token, access=self.reaches(token))
+
+    def derive(self, user, token, name, lifetime=None, scopes=None, uses=None):
+        if errors := self.judge(user, token):
+            return Answer(errors)
+        errors, rest = set(), token.expires - self.now
+        if token.uses is not None:
+            errors.add("InvalidParameter")
+        if lifetime is not None and not 1 <= lifetime <= rest:
+            errors.add("LifetimeOutOfRange")
+        bounds = [self.access(token.owner)]
+        if token.scopes is not None:
+            bounds.append(token.scopes)
+        if scopes is not None and not all(is_within_any(s, b) for s in scopes for b in bounds):
+            errors.add("ScopeExceedsAccess")
+        if not self.room(token.owner):
+            errors.add("LimitReached")
+        if errors:
+            return Answer(errors)
+        expires = token.expires if lifetime is None else self.now + lifetime
+        return Answer(token=self.made(
+            owner=token.owner, name=name, scopes=token.scopes if scopes is None else scopes,
+            uses=uses, parent=token, expires=expires))
+
+    # ---- what is named by its id
+
+    def list(self, user, owner=None, all=False, state=None, name=None):
+        if not self.is_admin(user) and (all or owner not in (None, self.uid(user))):
+            return Answer({"PermissionDenied"})
+        owner = self.uid(user) if owner is None else owner
+        return Answer(list=[
+            t for t in reversed(self.tokens)
+            if (all or t.owner == owner) and state in (None, t.state) and name in (None, t.name)])
+
+    def describe(self, user, token):
+        if not self.may_see(user, token):
+            return Answer({"NoSuchToken"})
+        return Answer(info=token)
+
+    def revoke_by_id(self, user, token):
+        if not self.may_see(user, token):
+            return Answer({"NoSuchToken"})
+        self.end(token, "revoked",
+                 "owner" if token.owner == self.uid(user) else "administrator")
+        return Answer(info=token)
+
+    def revoke_by_value(self, user, token):
+        self.end(token, "revoked", "presented")
+        return Answer(info=token)
+
+    def rotate(self, user, token, grace, lifetime=None):
+        if not self.may_see(user, token):
+            return Answer({"NoSuchToken"})
+        self.touched(token)
+        if token.state != "active":
+            return Answer({"TokenExpired" if token.state == "expired" else "TokenRevoked"})
+        errors, earlier = set(), token.replaced_by
+        if earlier and earlier.state == "active":
+            # It takes the place of one that nobody has used; one in use stands.
+            if earlier.used or earlier.replaced_by or any(
+                    t.state == "active" for t in earlier.children):
+                return Answer({"InvalidParameter"})
+        else:
+            earlier = None
+        rest = token.parent.expires - self.now if token.parent else None
+        length = token.length if lifetime is None else lifetime
+        if rest is not None and lifetime is None:
+            length = min(length, rest)
+        low, high = (1, rest) if token.parent else (MIN, MAX)
+        if not low <= length <= high:
+            errors.add("LifetimeOutOfRange")
+        at_once = grace == 0 or token.uses is not None
+        if not at_once and not earlier and not token.credential and not self.room(token.owner):
+            errors.add("LimitReached")
+        if errors:
+            return Answer(errors)
+        new = self.made(owner=token.owner, name=token.name, scopes=token.scopes, uses=token.uses,
+                        parent=token.parent, credential=token.credential,
+                        expires=self.now + length)
+        if earlier:
+            self.end(earlier, "revoked", "rotated")
+        token.replaced_by = new
+        if at_once:
+            self.end(token, "revoked", "rotated")
+        else:
+            self.cut(token, self.now + grace)
+        return Answer(token=new, previous=token)
+
+    def cut(self, token, end):
+        """The grace: it and all below end then, if not before."""
+        for part in [token, *token.below()]:
+            if part.state == "active" and part.expires > end:
+                part.expires = end
+                part.cut = "parent" if part is not token else "own"
+
+    # ---- credentials
+
+    def may_fetch(self, user, credential):
+        return self.uid(user) in self.policy["fetch"].get(credential, ())
+
+    def put(self, user, text):
+        if not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        self.held.value = text
+        self.held.revision = (self.held.revision or 0) + 1
+        return Answer(revision=self.held.revision)
+
+    def forget(self, user):
+        if not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        self.held.value = None
+        return Answer()
+
+    def fetch(self, user, credential):
+        if not self.may_fetch(user, credential):
+            return Answer({"NoSuchCredential"})
+        if credential == "minted":
+            # Within what its owner may: in all the policies here it is.
+            return Answer(minted=self.made(
+                owner=self.minted_owner, name="minted", scopes=["acme/risk:read"],
+                credential="minted", expires=self.now + MINTED_LENGTH))
+        if self.held.value is None:
+            return Answer({"CredentialEmpty"})
+        return Answer(text=self.held.value, revision=self.held.revision)
+
+    # ---- administration
+
+    def reload(self, user, policy):
+        """policy None: the files are wrong as they stand."""
+        if not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        if policy is None:
+            return Answer({"PolicyInvalid"})
+        self.policy = self.policies[policy]
+        return Answer()
+
+    def lock(self, user, passphrase):
+        if not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        self.passphrase = passphrase
+        return Answer()
+
+    def unlock(self, user):
+        if not self.is_admin(user):
+            return Answer({"PermissionDenied"})
+        if self.passphrase is None:
+            return Answer({"NotLocked"})
+        self.passphrase = None
+        return Answer()
