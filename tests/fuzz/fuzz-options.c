@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "ctl/commands.h"
+#include "ctl/complete-line.h"
 #include "ctl/value.h"
 
 enum { WORDS = 32 };
@@ -50,6 +51,26 @@ static void read_line(char *words[], int n)
 		check_told(&e);
 }
 
+/* The same words, while they are typed: what is due at the cursor is of the word there. */
+static void check_completion(char *words[], unsigned n)
+{
+	struct complete_line line;
+	size_t length;
+
+	if (n == 0)
+		return;
+	complete_line_read(words, n, &line);
+	length = strlen(words[n - 1]);
+	FUZZ_HOLDS(line.word >= words[n - 1] && line.word <= words[n - 1] + length);
+	if (line.value)
+		FUZZ_HOLDS(line.value >= words[n - 1] && line.value <= words[n - 1] + length);
+	FUZZ_HOLDS(memchr(line.group, '\0', sizeof(line.group)));
+	if (line.command)
+		(void)complete_operand(line.command);
+	if (line.option && !line.unknown)
+		FUZZ_HOLDS(line.option->value);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	_cleanup_free_ char *text = fuzz_text(data, n);
@@ -57,9 +78,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct span secret;
 	unsigned count;
 
+	/* Else each date has libc look at /etc/localtime. */
+	(void)setenv("TZ", "UTC0", 0);
 	count = split(text, n, words);
 	for (unsigned i = 0; i < count; i++)
 		(void)value_find(words[i], &secret);
+	check_completion(words, count);
 	read_line(words, (int)count);
 	return 0;
 }

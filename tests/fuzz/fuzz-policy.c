@@ -1,12 +1,8 @@
 /*
- * tests/fuzz/fuzz-policy.c - any bytes as a policy file, read as `jetonctl policy check` reads it: it
- * is a policy, or it has a mistake that is told with its place; and decisions by it.
+ * tests/fuzz/fuzz-policy.c - any bytes as the files of the policies' directories: they are a policy,
+ * or have a mistake that is told with its place; and decisions by it.
  */
-#include "tests/fuzz/fuzz.h"
-
-#include <errno.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "tests/fuzz/files.h"
 
 #include "agent/policy/access.h"
 #include "agent/policy/policy.h"
@@ -51,18 +47,13 @@ static void decide(struct policy *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static int fd = -1;
-	static char path[64];
+	static const char *const dirs[] = { "/etc/jeton/policy.d", "/usr/lib/jeton/policy.d" };
 	struct policy_error error = { .line = 0 };
 	struct policy *p = NULL;
 	int r;
 
-	if (fd < 0) {
-		fd = memfd_create("policy", MFD_CLOEXEC);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	}
-	FUZZ_HOLDS(ftruncate(fd, 0) == 0 && pwrite(fd, data, n, 0) == (ssize_t)n);
-	r = policy_load_files((const char *const[]){ path }, 1, &p, &error);
+	fuzz_files_set(data, n, ".policy");
+	r = policy_load(dirs, ARRAY_SIZE(dirs), 0, &p, &error);
 	if (r == 0) {
 		decide(p);
 		policy_unref(p);

@@ -4,6 +4,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "agent/audit-record.h"
 #include "agent/credential-record.h"
 #include "agent/event-record.h"
 #include "agent/record.h"
@@ -45,6 +46,30 @@ static void check_event(const uint8_t *data, size_t n)
 	free(event.credential);
 }
 
+static void check_audit(const uint8_t *data, size_t n)
+{
+	uint8_t again[AUDIT_RECORD_MAX], previous[AUDIT_HASH_LEN];
+	struct audit_entry entry, cut;
+
+	if (audit_record_read(data, n, &entry, previous) < 0)
+		return;
+	FUZZ_HOLDS(audit_record_write(&entry, previous, again) == n && memcmp(again, data, n) == 0);
+	/* What may stand there is not made anything else. */
+	audit_text(cut.operation, sizeof(cut.operation), span_of(entry.operation));
+	FUZZ_HOLDS(strcmp(cut.operation, entry.operation) == 0);
+	FUZZ_HOLDS(audit_is_ok(&entry) == (strcmp(entry.result, "ok") == 0));
+}
+
+/* Whose a row is may be asked before anything else is; whoever reads all of it finds the same. */
+static void check_owner(const uint8_t *data, size_t n)
+{
+	struct token_facts facts;
+	uid_t owner;
+
+	if (record_owner(data, n, &owner) == 0 && record_read(data, n, &facts) == 0)
+		FUZZ_HOLDS(facts.owner_uid == owner);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	_cleanup_free_ char *copy = fuzz_copy(data, n);
@@ -53,5 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check_token(bytes, n);
 	check_credential(bytes, n);
 	check_event(bytes, n);
+	check_audit(bytes, n);
+	check_owner(bytes, n);
 	return 0;
 }

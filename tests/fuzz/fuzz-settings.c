@@ -1,52 +1,40 @@
 /*
- * tests/fuzz/fuzz-settings.c - any bytes as the settings' file: they are taken, or a mistake is told
- * with its place.
+ * tests/fuzz/fuzz-settings.c - any bytes as the settings' file and its drop-ins: they are taken, or a
+ * mistake is told with its place.
  */
-#include "tests/fuzz/fuzz.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/fuzz/files.h"
 
 #include "agent/settings.h"
-
-static char dir[] = "/tmp/jeton-fuzz-XXXXXX";
-static char path[64];
-
-static void remove_all(void)
-{
-	unlink(path);
-	rmdir(dir);
-}
 
 static void on_warning(const char *text)
 {
 	FUZZ_HOLDS(text[0] && !strchr(text, '\n'));
 }
 
+/* The first file of the first directory is jeton.conf, those of the second its drop-ins. */
+static int load(const uint8_t *data, size_t n, struct settings *ret,
+		struct settings_message *ret_error)
+{
+	fuzz_files_set(data, n, ".conf");
+	settings_init(ret, false);
+	return settings_load(ret, "jeton.conf", true, 0, on_warning, ret_error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static int fd = -1;
 	struct settings_message error = { "" };
-	struct settings s;
-	int r;
+	struct settings s, shipped;
+	int r = load(data, n, &s, &error);
 
-	if (fd < 0) {
-		FUZZ_HOLDS(mkdtemp(dir));
-		snprintf(path, sizeof(path), "%s/jeton.conf", dir);
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		FUZZ_HOLDS(fd >= 0);
-		atexit(remove_all);
-	}
-	FUZZ_HOLDS(ftruncate(fd, 0) == 0 && pwrite(fd, data, n, 0) == (ssize_t)n);
-	settings_init(&s, false);
-	r = settings_load(&s, path, true, getuid(), on_warning, &error);
 	if (r == 0) {
-		FUZZ_HOLDS(s.min_lifetime_us <= s.max_lifetime_us);
+		FUZZ_HOLDS(s.min_lifetime_us <= s.default_lifetime_us);
+		FUZZ_HOLDS(s.default_lifetime_us <= s.max_lifetime_us);
 		FUZZ_HOLDS(s.memory_limit > 0 && s.max_connections > 0);
+		FUZZ_HOLDS(memchr(s.admin_group, '\0', sizeof(s.admin_group)));
 	} else {
-		FUZZ_HOLDS(r == -EINVAL && strstr(error.text, "jeton.conf"));
+		FUZZ_HOLDS(r == -EINVAL && strstr(error.text, ".conf"));
+		settings_init(&shipped, false);
+		FUZZ_HOLDS(memcmp(&s, &shipped, sizeof(s)) == 0);
 	}
 	return 0;
 }
