@@ -56,12 +56,14 @@ def policy_text(policy):
 
 
 def _lifetime(step, depth):
-    """In seconds. Tokens of different depths end at different parts of a unit, and none at a whole
-    one, so that no end comes close to another or to now."""
+    """In seconds. Tokens of different depths end at different parts of a unit, graces at yet
+    another, and none at a whole one, so that no end comes close to another or to now."""
     units = step["lifetime"]
     if units in ("short", "long", "zero"):
         return {"short": MIN - 1, "long": MAX + 1, "zero": 0}[units]
-    return None if units is None else units * UNIT + UNIT // 2 - depth * UNIT // 20
+    if units is None or depth > 4:
+        return None
+    return units * UNIT + UNIT // 2 - depth * UNIT // 10
 
 
 class Player:
