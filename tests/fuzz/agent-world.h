@@ -47,5 +47,8 @@ void world_point_at(struct agent_world *w);
 /* Which policies are in force; POLICY_WRONG: the agent refuses, or has none yet. */
 enum policies world_policies(const struct agent_world *w);
 
+/* Buffers are where bytes are, and nowhere else. */
+void world_check_buffers(const struct agent_world *w);
+
 /* With nobody connected and nothing under way: what calls have taken is back. */
 void world_check_idle(struct agent_world *w);
