@@ -77,7 +77,8 @@ static const struct option options[] = {
 
 static int misuse(const char *before, const char *what, const char *after)
 {
-	fprintf(stderr, "jetond: %s%s%s; see jetond --help\n", before, what, after);
+	/* With nothing in it that could steer a terminal, which may be what is wrong. */
+	log_error("%s%.200s%s; see jetond --help", before, what, after);
 	return 2;
 }
 
@@ -120,10 +121,18 @@ static int take_option(struct agent *a, int code, bool *check)
 	case OPTION_VERSION:
 		puts("jetond " JETON_VERSION);
 		return fflush(stdout) == 0 ? 0 : 1;
-	default: /* getopt has said what is wrong */
-		fputs("jetond: see jetond --help\n", stderr);
-		return 2;
 	}
+	return 2;
+}
+
+/* The word that getopt_long() did not take: of short ones run together it is not past them yet. */
+static int misuse_of_option(char *argv[])
+{
+	const char *word = argv[optind - 1];
+
+	if (word[0] != '-')
+		word = argv[optind];
+	return misuse("'", word, "' is no option, or lacks its value, or takes none");
 }
 
 static int parse_options(struct agent *a, int argc, char *argv[], bool *check)
@@ -131,7 +140,10 @@ static int parse_options(struct agent *a, int argc, char *argv[], bool *check)
 	const char *missing;
 	int code, status, r;
 
+	opterr = 0; /* it would repeat words as they are */
 	while (argc > 0 && (code = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (code == '?')
+			return misuse_of_option(argv);
 		status = take_option(a, code, check);
 		if (status >= 0)
 			return status;

@@ -21,7 +21,7 @@ OPTIONS = ("--user", "--socket", "--config", "--policy", "--state", "--credentia
 def run(*arguments):
     return subprocess.run([program("jetond"), *arguments], stdin=subprocess.DEVNULL,
                           capture_output=True,
-                          text=True, timeout=20)
+                          text=True, errors="backslashreplace", timeout=20)
 
 
 # ---- command line --------------------------------------------------------------------------------
@@ -38,8 +38,11 @@ def help_and_version_are_told_and_that_is_all():
 @test
 def a_wrong_command_line_is_wrong_usage():
     for arguments in (["--nonsense"], ["extra"], ["--socket"], ["--config", "/dev/null", "x"],
-                      ["-"]):
+                      ["-"], ["-xyz"], ["--user=x"], ["\x1b[31m"], ["--\x1b[31m"], [b"\xff"], [b"--\xff"], [""],
+                      ["x" * 100000], ["--" + "x" * 100000]):
         done = run(*arguments)
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", done.stderr), (arguments, done)
+        assert done.stderr.count("\n") == 1 and "jetond --help" in done.stderr, (arguments, done)
         assert done.returncode == 2 and done.stderr.strip() and not done.stdout, (arguments, done)
 
 
