@@ -3,7 +3,8 @@
 coverage.py [--missing] LEAST FILE[:FUNCTION,...]...
 
 Where functions are named only those count. A branch counts twice, taken and not taken; one of an inline function or a
-macro once for each place that it stands at in a source. --missing prints those that no input has gone.
+macro once for each place that it stands at in a source. Left out are those that only a failing allocation takes: the
+line, or the one below, gives -ENOMEM. --missing prints those that no input has gone.
 """
 
 import json
@@ -11,9 +12,19 @@ import os
 import sys
 
 
+def is_of_memory(lines, line):
+    return any("-ENOMEM" in text for text in lines[line - 1:line + 1])
+
+
+def lines_of(name):
+    with open(name, encoding="utf-8") as f:
+        return f.read().split("\n")
+
+
 def read_branches(data, wanted):
     """{file: {place of a branch: [taken, not taken]}} of the files and functions that are wanted."""
     found = {name: {} for name in wanted}
+    lines = {name: lines_of(name) for name in wanted}
     for function in data["functions"]:
         name = os.path.relpath(function["filenames"][0])
         if name not in wanted:
@@ -22,7 +33,7 @@ def read_branches(data, wanted):
             continue
         for line, column, _, _, taken, not_taken, file_id, expanded, _ in function["branches"]:
             # What stands in a macro of another file is the same for all who use it.
-            if os.path.relpath(function["filenames"][file_id]) != name:
+            if os.path.relpath(function["filenames"][file_id]) != name or is_of_memory(lines[name], line):
                 continue
             counts = found[name].setdefault((line, column, file_id, expanded), [0, 0])
             counts[0] += taken
@@ -32,8 +43,7 @@ def read_branches(data, wanted):
 
 def show_missing(found):
     for name, branches in found.items():
-        with open(name, encoding="utf-8") as f:
-            lines = f.read().split("\n")
+        lines = lines_of(name)
         for (line, column, _, _), counts in sorted(branches.items()):
             for which, count in zip(("true", "false"), counts):
                 if count == 0:

@@ -4,7 +4,7 @@
  * definitions take the place of trusted.c's.
  *
  * A byte 0x1E begins another file, 0x1D the first file of the next directory. A file that begins with
- * 0x1F is a link to /dev/null, one with 0x1A a link that leads nowhere.
+ * 0x1F is a link to /dev/null, one with 0x1A a link that leads nowhere; 0x18 gives all names another end.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 #include "agent/policy/trusted.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { FUZZ_FILES = 8, FUZZ_DIRS = 2, NEXT_DIR = 0x1D, NEXT_FILE = 0x1E, IS_NULL = 0x1F, IS_LOST = 0x1A };
+enum { FUZZ_FILES = 8, FUZZ_DIRS = 2, NEXT_DIR = 0x1D, NEXT_FILE = 0x1E, IS_NULL = 0x1F, IS_LOST = 0x1A, IS_OTHER = 0x18 };
 
 static struct {
 	struct span text[FUZZ_DIRS][FUZZ_FILES];
@@ -31,6 +31,12 @@ static void fuzz_files_set(const uint8_t *data, size_t n, const char *suffix)
 	fuzz_files.suffix = suffix;
 	for (;; p++) {
 		bool at_end = p == end;
+
+		if (p == start && !at_end && *p == IS_OTHER) {
+			fuzz_files.suffix = "~";
+			start++;
+			continue;
+		}
 
 		if (!at_end && *p != NEXT_FILE && *p != NEXT_DIR)
 			continue;

@@ -31,6 +31,7 @@ enum {
 	HOW_FULL = 32,	  /* the call is not taken as a whole at first */
 	HOW_REFUSE = 64,  /* before it: nobody is there */
 	HOW_UNREAD = 128, /* where it is closed: without having read the call */
+	HOW_FAIL = HOW_FULL | HOW_REFUSE, /* sending fails, by one errno or another */
 	CALLS = 3,
 	FDS = 32, /* what is looked at: the lowest numbers are given out first */
 };
@@ -47,6 +48,7 @@ static struct {
 	bool is_part;	 /* of the last call a part is still to come */
 	bool is_good;	 /* the input is over: what comes is what should */
 	unsigned n_steps;
+	uid_t uid;
 	struct json_scratch scratch;
 } agent = { .fd = -1 };
 
@@ -139,7 +141,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t n)
 	FUZZ_HOLDS(address->sa_family == AF_UNIX && n == sizeof(struct sockaddr_un));
 	agent_close();
 	agent.is_part = false;
-	if (!agent.is_good && agent_next() & HOW_REFUSE) {
+	if (!agent.is_good && (agent_next() & HOW_FAIL) == HOW_REFUSE) {
 		agent.n -= 2;
 		agent.data += 2;
 		errno = ECONNREFUSED;
@@ -149,6 +151,17 @@ int connect(int fd, const struct sockaddr *address, socklen_t n)
 	FUZZ_HOLDS(dup3(pair[0], fd, O_CLOEXEC) == fd);
 	close(pair[0]);
 	agent.fd = pair[1];
+	return 0;
+}
+
+/* Whose the agent is. */
+int getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+	struct ucred cred = { .pid = 1, .uid = agent.uid, .gid = 0 };
+
+	(void)fd;
+	FUZZ_HOLDS(level == SOL_SOCKET && name == SO_PEERCRED && *n == sizeof(cred));
+	memcpy(value, &cred, sizeof(cred));
 	return 0;
 }
 
@@ -169,6 +182,14 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 		check_call(m->msg_iov[0].iov_base, n);
 	if (agent.fd < 0) {
 		errno = EPIPE;
+		return -1;
+	}
+	if (!agent.is_good && (agent_next() & HOW_FAIL) == HOW_FAIL) {
+		static const int errors[] = { EPIPE, ECONNRESET, EINTR, EIO };
+
+		errno = errors[agent.n_steps++ % ARRAY_SIZE(errors)];
+		agent.data += 2;
+		agent.n -= 2;
 		return -1;
 	}
 	if (!agent.is_good && !agent.is_full && agent_next() & HOW_FULL && n > 1) {
@@ -325,6 +346,33 @@ static int do_put(struct jeton *j)
 	return jeton_put(j, "modulos", "\xff\x00", 2, 0, JETON_UNSET, &revision);
 }
 
+/* Larger than the library's first buffer, or than any message. */
+static int do_put_large(struct jeton *j)
+{
+	static const char value[48 * 1024] = { 1 };
+
+	return jeton_put(j, "modulos", value, sizeof(value), 0, JETON_UNSET, NULL);
+}
+
+static int do_put_too_large(struct jeton *j)
+{
+	static const char value[256 * 1024] = { 1 };
+	int r = jeton_put(j, "modulos", value, sizeof(value), 0, JETON_UNSET, NULL);
+
+	FUZZ_HOLDS(r < 0);
+	return r;
+}
+
+static int do_nonsense(struct jeton *j)
+{
+	int r = jeton_describe(j, "\xff", NULL);
+
+	FUZZ_HOLDS(r == -EINVAL);
+	r = jeton_raw_call(j, "a.B", SPAN("{"), 0, on_reply, j);
+	FUZZ_HOLDS(r == -EINVAL);
+	return r;
+}
+
 static int do_list_credentials(struct jeton *j)
 {
 	return jeton_list_credentials(j, on_credential, j);
@@ -409,6 +457,7 @@ static int (*const calls[])(struct jeton *j) = {
 	do_describe, do_issue,	do_derive,   do_verify, do_verify_bearer,    do_list,	 do_rotate,
 	do_revoke,   do_put,	do_fetch,    do_fetch_fd, do_list_credentials, do_backup, do_watch,
 	do_status,   do_explain, do_audit,   do_unlock, do_raw,		     jeton_reload,
+	do_put_large, do_put_too_large, do_nonsense,
 };
 
 static void check_result(struct jeton *j, int r)
@@ -443,6 +492,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	agent.n = n;
 	agent.is_good = agent.is_full = false;
 	agent.n_steps = 0;
+	agent.uid = which[2] & 0x80 ? 12345 : geteuid();
 	agent.n_mapped = 0;
 	FUZZ_HOLDS(jeton_new("/run/jeton/agent.sock", &jeton) == 0);
 	for (unsigned i = 0; i < CALLS && (i == 0 || agent.n > 0); i++)

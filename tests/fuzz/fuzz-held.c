@@ -23,12 +23,15 @@
 
 enum { OURS = 4711, SUM_LEN = 16, MARK_LEN = 64, MARK_AT = 4096, NOTES_AT = 4096, PUT_SUM_RIGHT = 0x80 };
 
-static int file = -1; /* the only one there is */
+static int file = -1;	 /* the only one there is */
+static int open_error; /* of the next time that it is opened; 0: none */
+
+static char file_name[] = "held";
 
 static void file_set(const uint8_t *data, size_t n)
 {
 	if (file < 0) {
-		file = memfd_create("held", MFD_CLOEXEC);
+		file = memfd_create(file_name, MFD_CLOEXEC);
 		FUZZ_HOLDS(file >= 0);
 		FUZZ_HOLDS(fchmod(file, 0600) == 0);
 	}
@@ -107,6 +110,12 @@ int state_dir_open_file(const struct state_dir *d, const char *name, int flags)
 	(void)name;
 	if (flags & O_CREAT)
 		FUZZ_HOLDS(ftruncate(file, 0) == 0);
+	if (open_error) {
+		int r = open_error;
+
+		open_error = 0;
+		return r;
+	}
 	FUZZ_HOLDS(lseek(file, 0, SEEK_SET) == 0);
 	return fcntl(file, F_DUPFD_CLOEXEC, 0);
 }
@@ -148,9 +157,11 @@ static void check_sealing(const struct lockbox *box)
 	FUZZ_HOLDS(lockbox_unseal(box, &room, sealed, sizeof(sealed), opened) == -EBADMSG);
 }
 
-static void check_lock_file(uint8_t *data, size_t n, bool sum)
+/* how: none is there, or it is a link, not to be opened, or in memory; or others can reach it. */
+static void check_lock_file(uint8_t *data, size_t n, bool sum, unsigned how)
 {
-	static const struct state_dir dir = { .fd = -1, .path = "/state" };
+	static const int errors[] = { 0, 0, 0, 0, -ENOENT, -ELOOP, -EMEDIUMTYPE, -EACCES };
+	struct state_dir dir = { .fd = -1, .path = "/state" };
 	struct store_error e = { "" };
 	uint8_t again[LOCKBOX_LEN];
 	struct lockbox box;
@@ -159,9 +170,14 @@ static void check_lock_file(uint8_t *data, size_t n, bool sum)
 	if (sum && n >= LOCKBOX_LEN)
 		put_sum_right(data, LOCKBOX_LEN);
 	file_set(data, n);
+	dir.memory = how == 1 ? (struct memory_dir *)(void *)file_name : NULL;
+	FUZZ_HOLDS(how != 2 || fchmod(file, 0640) == 0);
+	open_error = errors[how];
 	r = lock_file_read(&dir, &box, &e);
-	if (r < 0) {
-		check_told(&e);
+	FUZZ_HOLDS(how != 2 || (r == -EPERM && fchmod(file, 0600) == 0));
+	FUZZ_HOLDS((r == 0) == (how == 4));
+	if (r <= 0) {
+		FUZZ_HOLDS(r == 0 || e.text[0]);
 		return;
 	}
 	FUZZ_HOLDS(r == 1 && n == LOCKBOX_LEN);
@@ -329,6 +345,9 @@ static bool is_zero(const uint8_t *p, size_t n)
 	return true;
 }
 
+/* Of whom is not told. */
+static const char long_name[CARRIED_TEXT_MAX + 1];
+
 static void check_notes(const uint8_t *data, size_t n)
 {
 	static int fd = -1;
@@ -346,6 +365,9 @@ static void check_notes(const uint8_t *data, size_t n)
 		FUZZ_HOLDS(first.n == second.n && first.sum == second.sum);
 	/* What is noted comes behind all that was. (What it then reaches to had no note's place.) */
 	FUZZ_HOLDS(carried_use(c, OURS, 1, SPAN("a.service")) == 0);
+	FUZZ_HOLDS(carried_fetch(c, SPAN("modulos"), 1, SPAN_NONE) == 0);
+	FUZZ_HOLDS(carried_use(c, OURS, 1, (struct span){ long_name, sizeof(long_name) }) == 0);
+	FUZZ_HOLDS(carried_denial(c, OURS) == 0);
 	carried_close(c);
 	c = replay(fd, &third);
 	FUZZ_HOLDS(third.n > second.n && (second.ours || third.ours == second.n + 1));
@@ -364,7 +386,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n > 64 * 1024)
 		return 0;
 	if (choice % 3 == 0)
-		check_lock_file(bytes, n, choice & PUT_SUM_RIGHT);
+		check_lock_file(bytes, n, choice & PUT_SUM_RIGHT, choice >> 3 & 7);
 	else if (choice % 3 == 1)
 		check_anchor(bytes, n, choice & PUT_SUM_RIGHT);
 	else

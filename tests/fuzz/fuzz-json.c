@@ -61,6 +61,18 @@ static void rewrite(struct json_value value, struct json_writer *w)
 	}
 }
 
+/* Where there is no room for all of it nothing is written beyond, and that is told. */
+static void check_overflow(struct span text, size_t n)
+{
+	_cleanup_free_ char *small = malloc(n / 2 + 1);
+	struct json_writer w;
+
+	FUZZ_HOLDS(small && n > 0);
+	json_writer_init(&w, small, n / 2);
+	rewrite(json_root(text), &w);
+	FUZZ_HOLDS(w.overflow);
+}
+
 static void check_rewriting(struct span text)
 {
 	/* A control character that was one byte behind a backslash becomes six. */
@@ -73,6 +85,7 @@ static void check_rewriting(struct span text)
 	json_writer_init(&first, buf, size);
 	rewrite(json_root(text), &first);
 	FUZZ_HOLDS(!first.overflow);
+	check_overflow(text, first.n);
 	written = (struct span){ buf, first.n };
 	if (first.n <= JSON_TEXT_MAX) {
 		FUZZ_HOLDS(json_check(written, &scratch) == JSON_OK);
@@ -101,10 +114,10 @@ static const struct field fields[] = {
 	{ "scopes", offsetof(struct parameters, scopes), FIELD_STRINGS, false, NULL },
 };
 
-static void check_call(struct span text)
+/* size: for texts that were written with escapes. */
+static void check_call(struct span text, size_t size)
 {
-	size_t size = text.n + 1;
-	struct text_space space = { malloc(size), size, 0 };
+	struct text_space space = { malloc(size ? size : 1), size, 0 };
 	struct bad_parameter bad = { SPAN_NONE };
 	struct parameters p;
 	struct call call;
@@ -144,7 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (json_check(text, &scratch) != JSON_OK)
 		return 0;
 	check_rewriting(text);
-	check_call(text);
+	check_call(text, n + 1);
+	check_call(text, n / 32);
 	FUZZ_HOLDS(n == 0 || memcmp(copy, data, n) == 0);
 	return 0;
 }

@@ -6,6 +6,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include <sys/resource.h>
+
 #include "agent/closer.h"
 #include "agent/passed.h"
 #include "protocol/frame.h"
@@ -28,6 +30,20 @@ void closer_close(const int fds[], size_t n)
 	}
 }
 
+/* With hardly any descriptors left, for one input of eight: then the highest numbers are closed at once. */
+static void limit_descriptors(bool hardly_any)
+{
+	static struct rlimit all;
+	struct rlimit limit;
+
+	if (all.rlim_cur == 0)
+		FUZZ_HOLDS(getrlimit(RLIMIT_NOFILE, &all) == 0);
+	limit = all;
+	if (hardly_any)
+		limit.rlim_cur = FIRST_FD + 20;
+	FUZZ_HOLDS(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 union control {
 	struct cmsghdr header;
 	char bytes[CMSG_SPACE(sizeof(int) * PASSED_MAX) + CMSG_SPACE(sizeof(int) * 8)];
@@ -41,7 +57,7 @@ static void add_control(union control *c, size_t *used, unsigned n, bool is_fds)
 
 	for (unsigned i = 0; is_fds && i < n; i++)
 		fds[i] = FIRST_FD + (int)table.n_given++;
-	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_level = is_fds || n != 2 ? SOL_SOCKET : SOL_SOCKET + 1;
 	header->cmsg_type = is_fds ? SCM_RIGHTS : SCM_CREDENTIALS;
 	header->cmsg_len = CMSG_LEN(n * sizeof(int));
 	memcpy(CMSG_DATA(header), fds, n * sizeof(int));
@@ -57,7 +73,7 @@ static void receive(struct passed *p, struct span bytes, uint8_t choice)
 
 	memset(&control, 0, sizeof(control));
 	if (choice & 8)
-		add_control(&control, &used, 3, false);
+		add_control(&control, &used, choice & 16 ? 2 : 3, false);
 	if (n > 0 && table.n_given + n <= FDS)
 		add_control(&control, &used, n, true);
 	m.msg_controllen = used;
@@ -87,10 +103,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static char buf[ROOM];
 	struct passed p = { 0 };
+	bool hardly_any = n % 8 == 7;
 	struct frame frame;
 	char *to;
 
 	memset(&table, 0, sizeof(table));
+	if (hardly_any)
+		limit_descriptors(true);
 	frame_init(&frame, buf, sizeof(buf));
 	for (unsigned pieces = 0; n > 0 && pieces < PIECES_MAX; pieces++) {
 		uint8_t choice = fuzz_byte(&data, &n);
@@ -107,6 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		take_messages(&p, &frame);
 	}
 	passed_done(&p);
+	if (hardly_any)
+		limit_descriptors(false);
 	for (unsigned i = 0; i < table.n_given; i++)
 		FUZZ_HOLDS(table.n_closed[i] == 1);
 	return 0;

@@ -51,12 +51,17 @@ static void check_audit(const uint8_t *data, size_t n)
 	uint8_t again[AUDIT_RECORD_MAX], previous[AUDIT_HASH_LEN];
 	struct audit_entry entry, cut;
 
+	audit_text(cut.result, sizeof(cut.result), (struct span){ (const char *)data, n });
+	for (const char *p = cut.result; *p; p++)
+		FUZZ_HOLDS(*p > ' ' && *p < 0x7f);
 	if (audit_record_read(data, n, &entry, previous) < 0)
 		return;
 	FUZZ_HOLDS(audit_record_write(&entry, previous, again) == n && memcmp(again, data, n) == 0);
 	/* What may stand there is not made anything else. */
 	audit_text(cut.operation, sizeof(cut.operation), span_of(entry.operation));
 	FUZZ_HOLDS(strcmp(cut.operation, entry.operation) == 0);
+	FUZZ_HOLDS(audit_record_at_us(data, n) == entry.at_us);
+	FUZZ_HOLDS(audit_record_at_us(data, AUDIT_HEAD_LEN - 1) == 0);
 	FUZZ_HOLDS(audit_is_ok(&entry) == (strcmp(entry.result, "ok") == 0));
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "protocol/base/parse.h"
 #include "protocol/client.h"
 #include "protocol/reply-read.h"
 
@@ -31,6 +32,8 @@ union reply {
 static void check_token(const struct jeton_token *token)
 {
 	FUZZ_HOLDS(token->id && token->name);
+	FUZZ_HOLDS(jeton_state_text(token->state)[0] && jeton_binding_text(token->binding)[0]);
+	FUZZ_HOLDS(jeton_end_text(token->ended)[0]);
 	for (size_t i = 0; token->scopes && token->scopes[i]; i++)
 		(void)strlen(token->scopes[i]);
 }
@@ -60,6 +63,9 @@ static void check_error(struct jeton *jeton, struct reply_top *top, char *dst, s
 		return;
 	r = client_error_read(jeton, client_arena_text(&jeton->arena, name), top->parameters);
 	FUZZ_HOLDS(r > 0 || r == -EBADMSG || r == -ENOMEM);
+	/* What is told of it, with what the agent has put into it, steers no terminal. */
+	FUZZ_HOLDS(client_note(jeton, r) == r);
+	FUZZ_HOLDS(jeton->message[0] && utf8_clean(span_of(jeton->message)));
 	client_arena_done(&jeton->arena);
 }
 

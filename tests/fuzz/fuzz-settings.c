@@ -15,9 +15,11 @@ static void on_warning(const char *text)
 static int load(const uint8_t *data, size_t n, struct settings *ret,
 		struct settings_message *ret_error)
 {
+	static const char *const paths[] = { "jeton.conf", "/etc/jeton/jeton.conf", "/jeton.conf" };
+
 	fuzz_files_set(data, n, ".conf");
-	settings_init(ret, false);
-	return settings_load(ret, "jeton.conf", true, 0, on_warning, ret_error);
+	settings_init(ret, n % 2);
+	return settings_load(ret, paths[n % 3], n % 4 != 3, 0, on_warning, ret_error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -33,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		FUZZ_HOLDS(memchr(s.admin_group, '\0', sizeof(s.admin_group)));
 	} else {
 		FUZZ_HOLDS(r == -EINVAL && strstr(error.text, ".conf"));
-		settings_init(&shipped, false);
+		settings_init(&shipped, n % 2);
 		FUZZ_HOLDS(memcmp(&s, &shipped, sizeof(s)) == 0);
 	}
 	return 0;

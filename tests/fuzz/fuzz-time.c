@@ -81,6 +81,7 @@ static void check_text(struct span text)
 	FUZZ_HOLDS(utf8_clean((struct span){ escaped, n }));
 	if (utf8_clean(text) && text.n < sizeof(escaped))
 		FUZZ_HOLDS(span_is(text, escaped));
+	FUZZ_HOLDS(text_width((struct span){ escaped, n }) <= n);
 	FUZZ_HOLDS(text_fit((struct span){ escaped, n }, 20).n <= n);
 }
 

@@ -68,6 +68,9 @@ static void check_scopes(struct span text)
 		FUZZ_HOLDS(scope_is_pattern(both));
 		FUZZ_HOLDS(scope_is_within(both, &a, 1) && scope_is_within(both, &b, 1));
 	}
+	/* What is within the other is all of what they have in common. */
+	if (scope_is_within(a, &b, 1))
+		FUZZ_HOLDS(span_equal(both, a) || (scope_is_within(a, &both, 1) && both.n));
 	if (scope_is_plain(a))
 		FUZZ_HOLDS(scope_matches(b, a) == scope_is_within(a, &b, 1));
 }
