@@ -5,6 +5,7 @@
 #include "agent/seal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/unit.h"
@@ -139,6 +140,45 @@ START_TEST(the_same_record_is_never_sealed_to_the_same_bytes)
 				   0,
 			   "the same bytes");
 	}
+}
+END_TEST
+
+enum { MANY_NONCES = 200000, NONCES_A_START = 20000 };
+
+static int compare_nonces(const void *a, const void *b)
+{
+	return memcmp(a, b, SEAL_NONCE_LEN);
+}
+
+static bool is_one_twice(uint8_t (*nonces)[SEAL_NONCE_LEN])
+{
+	qsort(nonces, MANY_NONCES, sizeof(*nonces), compare_nonces);
+	for (size_t i = 1; i < MANY_NONCES; i++)
+		if (memcmp(nonces[i - 1], nonces[i], SEAL_NONCE_LEN) == 0)
+			return true;
+	return false;
+}
+
+/* A start after an old copy was put back is one with the keys and the rows of before. */
+START_TEST(no_nonce_is_given_twice_however_often_the_same_store_is_started)
+{
+	uint8_t(*nonces)[SEAL_NONCE_LEN] = calloc(MANY_NONCES, sizeof(*nonces));
+	struct sealed s;
+
+	ck_assert_ptr_nonnull(nonces);
+	seal_text(&s);
+	for (size_t i = 0; i < MANY_NONCES; i++) {
+		if (i % NONCES_A_START == 0)
+			seal_text(&s);
+		else
+			seal_row(&s.seal, &s.place, s.text, sizeof(s.text), s.bytes);
+		memcpy(nonces[i], s.bytes, SEAL_NONCE_LEN);
+	}
+	ck_assert(!is_one_twice(nonces));
+	/* As it would be seen. */
+	memcpy(nonces[MANY_NONCES / 3], nonces[7], SEAL_NONCE_LEN);
+	ck_assert(is_one_twice(nonces));
+	free(nonces);
 }
 END_TEST
 
@@ -450,6 +490,7 @@ END_TEST
 UNIT_MAIN("seal", what_is_sealed_opens_again, a_flipped_bit_anywhere_is_noticed,
 	  it_opens_at_no_other_length, it_opens_in_no_other_place_store_or_under_another_key,
 	  the_same_record_is_never_sealed_to_the_same_bytes,
+	  no_nonce_is_given_twice_however_often_the_same_store_is_started,
 	  keys_differ_from_each_other_and_from_what_is_kept_in_clear, the_first_format_stays_as_it_is,
 	  the_format_stays_as_it_is,
 	  a_stores_key_opens_under_its_master_key_and_for_its_store_alone,
