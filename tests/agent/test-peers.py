@@ -5,9 +5,10 @@ refused."""
 import os
 import signal
 import socket
+import subprocess
 
 import peers
-from jeton import ALICE, BOB, Agent, Client, Closed, Error, main, root, test
+from jeton import ALICE, BOB, Agent, Client, Closed, Error, main, program, root, test
 
 POLICY = f"[Access]\nUser={ALICE}\nScope=a:read\n"
 
@@ -223,6 +224,47 @@ def the_peers_own_address_decides_nothing():
             good = not is_admin(client) and owner == BOB
             os._exit(0 if good else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+@test(needs=[root])
+def a_socket_mounted_elsewhere_tells_of_its_users_as_ever():
+    agent = Agent(policy=POLICY).start()
+    elsewhere = f"{agent.dir}/elsewhere.sock"
+    open(elsewhere, "wb").close()
+
+    def enter():
+        peers.own_mounts()
+        peers.mount(agent.socket, elsewhere, flags=peers.MS_BIND)
+
+    for uid, admin in ((ALICE, False), (0, True)):
+        client = Client(peers.Peer(uid, setup=enter).connect(elsewhere))
+        assert is_admin(client) == admin
+        assert client.call("Issue", name="n")["info"]["ownerUid"] == uid
+
+
+@test
+def an_abstract_socket_of_the_same_name_is_neither_made_nor_used():
+    agent = Agent(policy=POLICY)
+    names = [agent.socket, agent.socket.lstrip("/")]
+    twins = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in names]
+    for twin, name in zip(twins, names):
+        twin.bind(f"\0{name}")
+        twin.listen()
+        twin.setblocking(False)
+    agent.start()
+    assert agent.connect().call("GetStatus")["state"] == "running"
+    tool = program("jetonctl")
+    for name in names:
+        done = subprocess.run([tool, "--socket", f"@{name}", "status"], capture_output=True, timeout=20)
+        assert done.returncode == 5, done
+    done = subprocess.run([tool, "--socket", agent.socket, "status"], capture_output=True, timeout=20)
+    assert done.returncode == 0, done
+    for twin in twins:
+        try:
+            twin.accept()
+        except BlockingIOError:
+            continue
+        raise AssertionError("somebody connected to an abstract socket")
 
 
 main()
