@@ -22,6 +22,9 @@ void backend_set_fault(const struct backend_fault *fault);
 /* An empty disk. */
 void backend_wipe(void);
 
-/* What is committed now is what there will be after backend_fall_back(): a power cut between the two. */
+/*
+ * What is committed now is what there will be after backend_fall_back(): a power cut between the
+ * two.
+ */
 void backend_remember(void);
 void backend_fall_back(void);

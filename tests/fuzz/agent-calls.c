@@ -1,7 +1,7 @@
 /*
- * tests/fuzz/agent-calls.c - see agent-calls.h. One byte of the input makes one parameter: most give
- * a value of its kind from a small pool, some leave it out, and some give what is no value of its
- * kind at all. So a short input says much, and one changed byte is one changed parameter.
+ * tests/fuzz/agent-calls.c - see agent-calls.h. One byte of the input makes one parameter: most
+ * give a value of its kind from a small pool, some leave it out, and some give what is no value of
+ * its kind at all. So a short input says much, and one changed byte is one changed parameter.
  */
 #include "tests/fuzz/agent-calls.h"
 
@@ -106,7 +106,8 @@ static const char *const interfaces[] = { "io.jeton.Agent", "org.varlink.service
 static const int64_t seconds[] = { 0,	 1,	 60,	  300,	    3600,     86400,
 				   7200, 604800, 2592000, 31536000, 31536001, INT64_MAX };
 static const int64_t counts[] = { 1, 2, 0, 3, -1, 1000, INT64_MAX };
-static const int64_t uids[] = { UID_ALICE, UID_BOB, UID_CI, 0, UID_SERVICE, 61184, 4242, 65534, -1 };
+static const int64_t uids[] = { UID_ALICE, UID_BOB, UID_CI, 0,  UID_SERVICE,
+				61184,	   4242,    65534,  -1 };
 /* Whatever is asked for, these are not. */
 static const char *const odd[] = { "null",
 				   "true",
@@ -251,7 +252,10 @@ static void put_value(struct making *k, enum kind kind, unsigned which)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* The first few of a method are there unless the input says otherwise; the others the other way about. */
+/*
+ * The first few of a method are there unless the input says otherwise; the others the other way
+ * about.
+ */
 static void put_param(struct making *k, const struct param *param, uint8_t byte, bool is_first)
 {
 	unsigned how = byte & 7, which = byte >> 3;

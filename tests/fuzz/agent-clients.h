@@ -37,7 +37,9 @@ void client_call(struct clients *c, size_t i, struct call_made *call);
 /* Bytes that need be no call. */
 void client_send_raw(struct clients *c, size_t i, const uint8_t *p, size_t n);
 
-/* Takes what has come for whoever is not deaf, and holds it to what must be. Whether there was any. */
+/*
+ * Takes what has come for whoever is not deaf, and holds it to what must be. Whether there was any.
+ */
 bool clients_read(struct clients *c);
 
 /* Policies or the like may have changed: whoever waits may be answered by either. */

@@ -1,7 +1,7 @@
 /*
  * tests/fuzz/agent-model.c - see agent-model.h. What a user has by which policies is a table here,
- * worked out by hand from the texts in agent-world.c, and patterns are matched by a few lines of its
- * own: the agent's decisions are not held against themselves.
+ * worked out by hand from the texts in agent-world.c, and patterns are matched by a few lines of
+ * its own: the agent's decisions are not held against themselves.
  */
 #include "tests/fuzz/agent-model.h"
 
@@ -443,7 +443,9 @@ static void check_error(const struct asked *asked, struct json_value error)
 	FUZZ_HOLDS(known);
 	if (!asked || !asked->must_be_good)
 		return;
-	/* What was acknowledged is there; whether it reaches what is asked for is another matter. */
+	/*
+	 * What was acknowledged is there; whether it reaches what is asked for is another matter.
+	 */
 	FUZZ_HOLDS(span_is(text(error), AGENT "InsufficientScope") ||
 		   span_is(text(error), "org.varlink.service.InvalidParameter") ||
 		   span_is(text(error), "org.varlink.service.PermissionDenied"));

@@ -2,8 +2,8 @@
  * tests/fuzz/agent-model.h - what the clients of the agent know by what it has told them, and what
  * therefore must hold for all that it tells them from then on.
  *
- * The model is on the clients' side: it looks at replies, and knows accounts, policies and time as the
- * target has made them, but nothing of how the agent decides.
+ * The model is on the clients' side: it looks at replies, and knows accounts, policies and time as
+ * the target has made them, but nothing of how the agent decides.
  */
 #pragma once
 
@@ -92,8 +92,8 @@ int model_find(const struct model *m, struct span id);
 void model_asks(const struct model *m, struct asked *asked);
 
 /*
- * Somebody is about to ask for this token's end, or for another in its place; then one that was given
- * out before for that, and was not used, goes as well.
+ * Somebody is about to ask for this token's end, or for another in its place; then one that was
+ * given out before for that, and was not used, goes as well.
  */
 void model_is_to_end(struct model *m, int token);
 void model_is_to_rotate(struct model *m, int token);

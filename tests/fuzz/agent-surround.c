@@ -1,11 +1,12 @@
 /*
- * tests/fuzz/agent-surround.c - see agent-surround.h. It stands in the place of agent/peer.c, unit.c,
- * socket.c, sandbox.c, trim.c, closer.c and log.c, which ask the kernel and nobody else, and of a few functions of
- * libc, libsystemd and libsodium, which the linker hands over (agent.wrap).
+ * tests/fuzz/agent-surround.c - see agent-surround.h. It stands in the place of agent/peer.c,
+ * unit.c, socket.c, sandbox.c, trim.c, closer.c and log.c, which ask the kernel and nobody else,
+ * and of a few functions of libc, libsystemd and libsodium, which the linker hands over
+ * (agent.wrap).
  *
- * Who is at the other end of a socket is known by the socket's inode, as the kernel knows it: a copy
- * of a descriptor is the same socket. A process is a pipe: what stands for its pidfd is the reading
- * end, which hangs up when the process ends, and is the only one with its inode.
+ * Who is at the other end of a socket is known by the socket's inode, as the kernel knows it: a
+ * copy of a descriptor is the same socket. A process is a pipe: what stands for its pidfd is the
+ * reading end, which hangs up when the process ends, and is the only one with its inode.
  */
 #include "tests/fuzz/agent-surround.h"
 
@@ -479,7 +480,7 @@ void surround_hang_up(void)
 	the.listen_fd = -1;
 }
 
-/* ---- in place of sandbox.c, trim.c, closer.c and log.c ----------------------------------------------- */
+/* ---- in place of sandbox.c, trim.c, closer.c and log.c --------------------------------------- */
 
 void sandbox_enter_process(struct sandbox *s)
 {

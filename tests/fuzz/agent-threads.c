@@ -1,7 +1,7 @@
 /*
  * tests/fuzz/agent-threads.c - see agent-threads.h. The linker hands over what the agent's threads
- * wait by (agent.wrap): a coroutine that waits for a condition gives way to the loop, and a loop that
- * waits gives the coroutines their turn. Threads of others, libFuzzer's for one, stay threads.
+ * wait by (agent.wrap): a coroutine that waits for a condition gives way to the loop, and a loop
+ * that waits gives the coroutines their turn. Threads of others, libFuzzer's for one, stay threads.
  *
  * Invariant: a coroutine gives way in pthread_cond_wait() and nowhere else, with the mutex free; so
  * whatever a thread does between two waits is one step, as the queues between them have it anyway.
@@ -89,8 +89,8 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 /* ---- to and fro ------------------------------------------------------------------------------ */
 
 /*
- * libc's own: the sanitizer's forgets what it knows of a whole stack at each switch, for want of what
- * it is told here, and that costs more than all else.
+ * libc's own: the sanitizer's forgets what it knows of a whole stack at each switch, for want of
+ * what it is told here, and that costs more than all else.
  */
 static void swap(ucontext_t *from, const ucontext_t *to)
 {

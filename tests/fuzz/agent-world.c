@@ -1,7 +1,7 @@
 /*
- * tests/fuzz/agent-world.c - see agent-world.h. The agent is started anew for each input, since that
- * is cheap beside what it costs to prove that a used one is as a new one; and every end is a test of
- * whether all is given back.
+ * tests/fuzz/agent-world.c - see agent-world.h. The agent is started anew for each input, since
+ * that is cheap beside what it costs to prove that a used one is as a new one; and every end is a
+ * test of whether all is given back.
  */
 #include "tests/fuzz/agent-world.h"
 

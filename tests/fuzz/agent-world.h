@@ -1,6 +1,6 @@
 /*
- * tests/fuzz/agent-world.h - one agent in this process, from its start to its end, with its clock and
- * the clients that hang on it.
+ * tests/fuzz/agent-world.h - one agent in this process, from its start to its end, with its clock
+ * and the clients that hang on it.
  */
 #pragma once
 
@@ -35,7 +35,9 @@ void world_settle(struct agent_world *w);
 
 void world_advance(struct agent_world *w, uint64_t us);
 
-/* From what is in the store: after an orderly end, or as after a cut of the power at this moment. */
+/*
+ * From what is in the store: after an orderly end, or as after a cut of the power at this moment.
+ */
 void world_restart(struct agent_world *w, bool orderly);
 
 /* The time in the world, µs since the epoch. */

@@ -1,7 +1,7 @@
 /*
- * tests/fuzz/fuzz-agent.c - a whole agent with several users at once: an input is a list of steps, each
- * something that a client, an administrator, the clock, the disk or the power does. After each, what
- * clients are told must fit what they know (agent-model.c); at the end all is given back
+ * tests/fuzz/fuzz-agent.c - a whole agent with several users at once: an input is a list of steps,
+ * each something that a client, an administrator, the clock, the disk or the power does. After
+ * each, what clients are told must fit what they know (agent-model.c); at the end all is given back
  * (agent-world.c).
  *
  *	agent-calls.c	calls, made of the input
@@ -14,8 +14,8 @@
  *
  * JETON_FUZZ_LOG=1 shows the agent's log, calls and replies.
  *
- * That it can fail was tried with these faults put into the agent, one at a time. Each is found within
- * two seconds, from the corpus:
+ * That it can fail was tried with these faults put into the agent, one at a time. Each is found
+ * within two seconds, from the corpus:
  *	present() takes what is over for good		a token is good after its end
  *	a cut of scopes is the token's own scope	access beyond its owner's
  *	Describe, or Revoke, takes all for administrators	facts of what is another's
@@ -276,8 +276,8 @@ static void on_stuck(int signal)
 }
 
 /*
- * libFuzzer looks at the clock now and then, when it is told to by SIGALRM: it has to wait until its
- * clock goes on.
+ * libFuzzer looks at the clock now and then, when it is told to by SIGALRM: it has to wait until
+ * its clock goes on.
  */
 static void watch_over(int seconds)
 {

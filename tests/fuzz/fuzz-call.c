@@ -1,8 +1,8 @@
 /*
- * tests/fuzz/fuzz-call.c - parameters of every method that the interface has, read by a table that is
- * made of the interface's own text: what is taken is of the type and number that it names, and the
- * same when it is written and read once more; what is refused, is refused for the first member that
- * is wrong.
+ * tests/fuzz/fuzz-call.c - parameters of every method that the interface has, read by a table that
+ * is made of the interface's own text: what is taken is of the type and number that it names, and
+ * the same when it is written and read once more; what is refused, is refused for the first member
+ * that is wrong.
  *
  * The first byte of an input is the method. If the second is 0, the rest is the parameters as they
  * are; else each member is made of a byte for its name and what follows for its value, so that most
@@ -280,7 +280,9 @@ static const struct field *field_of(const struct method *m, struct json_value ke
 	return NULL;
 }
 
-/* The first member that is wrong, as it is written; p NULL: none. *ret_seen: fields that are there. */
+/*
+ * The first member that is wrong, as it is written; p NULL: none. *ret_seen: fields that are there.
+ */
 static struct span first_wrong(const struct method *m, struct json_value params, char *room,
 			       unsigned *ret_seen)
 {
