@@ -237,7 +237,8 @@ def a_socket_mounted_elsewhere_tells_of_its_users_as_ever():
         peers.mount(agent.socket, elsewhere, flags=peers.MS_BIND)
 
     for uid, admin in ((ALICE, False), (0, True)):
-        client = Client(peers.Peer(uid, setup=enter).connect(elsewhere))
+        inside = peers.Peer(uid, setup=enter)
+        client = Client(inside.connect(elsewhere))
         assert is_admin(client) == admin
         assert client.call("Issue", name="n")["info"]["ownerUid"] == uid
 
