@@ -7,9 +7,9 @@ A method gives an Answer: either what the reply must have, or the errors of whic
 Where several things are wrong with a call the interface does not say which is named.
 """
 
-MIN, MAX, DEFAULT = 1000, 10_000_000, 2_000_000
+MIN, MAX, DEFAULT = 1000, 10_000_000, 2_005_000
 MAX_TOKENS = 25
-MINTED_LENGTH = 90_000
+MINTED_LENGTH = 95_000
 YEAR = 365 * 86400
 
 # Enough to tell all scopes below from each other.
@@ -150,6 +150,15 @@ class Model:
         self.now += away
         over = [t.expires for t in self.tokens if t.state == "active" and self.is_over(t)]
         self.doubts_from = min(over, default=None)
+
+    def was_killed(self):
+        """Last uses are kept to within a minute: of those of before nothing is certain."""
+        for token in self.tokens:
+            token.used = token.used and "perhaps"
+
+    def is_uncertain(self, token):
+        """Whether another rotation depends on a use that may be forgotten."""
+        return bool(token.replaced_by) and token.replaced_by.used == "perhaps"
 
     def touched(self, token):
         """What is asked to be done with a token that is over ends it, whatever is believed."""

@@ -301,7 +301,7 @@ class Player:
         self.send(step, "Describe", {"id": token.id}, answer, self.about(answer))
 
     def do_rotate(self, step, token):
-        if token.credential:
+        if token.credential or self.model.is_uncertain(token):
             return
         grace = step["grace"] * UNIT + (UNIT * 9 // 20 if step["grace"] else 0)
         lifetime = _lifetime(step, token.depth())
@@ -390,6 +390,10 @@ class Player:
         self.check_count()
         self.agent.clock.move(real=-step["units"] * UNIT * 10**6)
         self.model.set_back(step["units"] * UNIT)
+        # The agent looks every 30 s: a clock that is doubted has to stand from when it saw it move.
+        self.agent.clock.move(mono=40 * 10**6)
+        self.check_count()
+        self.check_count()
 
     def do_astray(self, step, token):
         """Ten years ahead and back: what is asked for meanwhile ends for good, nothing else."""
@@ -408,6 +412,7 @@ class Player:
         self.clients.clear()
         if step["kill"]:
             self.agent.kill()
+            self.model.was_killed()
         else:
             self.agent.stop()
         moved = (step["away"] - step["back"]) * UNIT
