@@ -18,6 +18,7 @@
 
 enum {
 	FDS_MAX = 64,
+	STATE_FILES_MAX = 8,
 	TURNS_MAX = 20000, /* of the loop, between two steps of an input */
 };
 static const uint64_t START_US = UINT64_C(1767225600000000);
@@ -81,20 +82,81 @@ static void make_files(void)
 	FUZZ_HOLDS(mkdir(state_dir(), 0700) == 0);
 }
 
-/* Whatever the last agent has left there, with its store, is gone. */
-static void empty_state(void)
+/* What is in the directory of the state, beside the rows: keys, and what a locked agent needs. */
+struct state_file {
+	char name[64];
+	char bytes[4096];
+	size_t n;
+};
+
+static struct {
+	struct state_file v[STATE_FILES_MAX];
+	size_t n;
+} remembered;
+
+static void each_file(void (*on_file)(int dir, const char *name))
 {
 	DIR *d = opendir(state_dir());
 	struct dirent *entry;
-	char path[512];
 
 	FUZZ_HOLDS(d);
 	while ((entry = readdir(d)))
 		if (entry->d_name[0] != '.')
-			(void)unlinkat(dirfd(d), entry->d_name, 0);
+			on_file(dirfd(d), entry->d_name);
 	closedir(d);
-	snprintf(path, sizeof(path), "%s/master.key", state_dir());
-	write_file(path, "0123456789abcdef0123456789abcdef");
+}
+
+static void remove_file(int dir, const char *name)
+{
+	(void)unlinkat(dir, name, 0);
+}
+
+static void remember_file(int dir, const char *name)
+{
+	struct state_file *f = &remembered.v[remembered.n++];
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	FUZZ_HOLDS(remembered.n <= STATE_FILES_MAX && strlen(name) < sizeof(f->name));
+	n = read(fd, f->bytes, sizeof(f->bytes));
+	FUZZ_HOLDS(fd >= 0 && n >= 0 && (size_t)n < sizeof(f->bytes));
+	close(fd);
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	f->n = (size_t)n;
+}
+
+static void write_state(const char *name, const char *bytes, size_t n)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", state_dir(), name);
+	fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	FUZZ_HOLDS(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
+	close(fd);
+}
+
+/* As it is now is as it will be after fall_back(). */
+static void remember(void)
+{
+	backend_remember();
+	remembered.n = 0;
+	each_file(remember_file);
+}
+
+static void fall_back(void)
+{
+	backend_fall_back();
+	each_file(remove_file);
+	for (size_t i = 0; i < remembered.n; i++)
+		write_state(remembered.v[i].name, remembered.v[i].bytes, remembered.v[i].n);
+}
+
+/* Whatever the last agent has left there, with its store, is gone. */
+static void empty_state(void)
+{
+	each_file(remove_file);
+	write_state("master.key", "0123456789abcdef0123456789abcdef", 32);
 	backend_wipe();
 }
 
@@ -175,11 +237,11 @@ void world_restart(struct agent_world *w, bool orderly)
 	struct backend_fault none = { .error = 0 };
 
 	if (!orderly)
-		backend_remember();
+		remember();
 	backend_set_fault(&none);
 	end(w);
 	if (!orderly)
-		backend_fall_back();
+		fall_back();
 	start(w);
 }
 
