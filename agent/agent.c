@@ -30,6 +30,7 @@
 #include "agent/rules-in-force.h"
 #include "agent/socket.h"
 #include "agent/unsealing.h"
+#include "agent/turns.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
@@ -444,6 +445,8 @@ static int start_event(struct agent *a)
 	if (r >= 0)
 		r = deadline_init(a);
 	if (r >= 0)
+		r = turns_init(a);
+	if (r >= 0)
 		start_watchdog(a);
 	return r < 0 ? r : 0;
 }
@@ -526,6 +529,7 @@ void agent_done(struct agent *a)
 		change_done(a);
 		upkeep_done(a);
 		deadline_done(a);
+		turns_done(a);
 		sd_event_source_unref(a->stop_timer);
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */

@@ -80,6 +80,11 @@ struct client {
 	uid_t uid;
 	unsigned n_connections;
 	unsigned n_large;
+	struct connection *again_first, *again_last; /* that wait for a turn: turns.c's, as all that follows */
+	struct client *turns_next, *turns_prev;
+	bool in_turns;
+	uint64_t round;	  /* that n_spent is about */
+	unsigned n_spent; /* messages */
 };
 
 struct agent {
@@ -157,7 +162,9 @@ struct agent {
 	struct client *clients[256];
 	struct connection *half_first, *half_last;	 /* with half a message, by deadline */
 	struct connection *unread_first, *unread_last;	 /* with replies unread, by deadline */
-	struct connection *again_first;			 /* that want another turn */
+	struct client *turns_first, *turns_last;	 /* with connections that wait for a turn */
+	size_t n_turns;
+	uint64_t round;
 	struct connection *waiting_first, *waiting_last; /* for a large buffer */
 	sd_event_source *deadline_timer;
 	sd_event_source *again_source;

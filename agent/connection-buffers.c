@@ -4,7 +4,7 @@
  */
 #include "agent/connection-buffers.h"
 
-#include "agent/deadline.h"
+#include "agent/turns.h"
 
 char *connection_large_get(struct connection *c)
 {
@@ -32,7 +32,7 @@ static void wake_waiting(struct agent *a)
 	if (a->waiting_last == c)
 		a->waiting_last = before;
 	c->is_waiting = false;
-	deadline_again(c);
+	turns_wait(c);
 }
 
 void connection_buffer_put(struct connection *c, char *buf, bool large)

@@ -19,9 +19,9 @@
 #include "agent/connection-send.h"
 #include "agent/deadline.h"
 #include "agent/dispatch.h"
+#include "agent/turns.h"
 
 enum {
-	TURN_MESSAGES = 256, /* before others get their turn */
 	STREAM_FLUSH = 2 * 1024,
 	STREAM_COST = 16, /* messages that a slice of a stream counts for */
 };
@@ -178,7 +178,7 @@ static enum next end_turn(struct connection *c)
 
 	if (next != GO_ON)
 		return next;
-	deadline_again(c);
+	turns_wait(c);
 	return WAIT;
 }
 
@@ -200,8 +200,10 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 	}
 	if (r > 0 && !c->agent->stopping) {
 		deadline_none(c);
-		if (++*n_messages <= TURN_MESSAGES)
+		if (turns_spend(c, 1)) {
+			++*n_messages;
 			return answer_message(c, message);
+		}
 		frame_put_back(&c->in, message);
 		return end_turn(c);
 	}
@@ -236,8 +238,8 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 		stream_free(c);
 		c->state = CONNECTION_READING;
 	}
-	*n_messages += STREAM_COST;
-	return next == GO_ON && *n_messages > TURN_MESSAGES ? end_turn(c) : next;
+	++*n_messages;
+	return !turns_spend(c, STREAM_COST) && next == GO_ON ? end_turn(c) : next;
 }
 
 static enum next step(struct connection *c, unsigned *n_messages)
@@ -312,8 +314,12 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 	/*
 	 * A call that is being answered, or a buffer that is waited for, has its own way to go on.
 	 */
-	if (c->state != CONNECTION_ANSWERING && !c->is_waiting)
+	if (c->state == CONNECTION_ANSWERING || c->is_waiting)
+		return 0;
+	if (turns_left(c))
 		run(c);
+	else
+		turns_wait(c);
 	return 0;
 }
 
@@ -448,6 +454,7 @@ void connection_close(struct connection *c)
 	pending_forget(c->pending);
 	stream_free(c);
 	deadline_forget(c);
+	turns_forget(c);
 	connection_unwait(c);
 	input_drop(c);
 	connection_rest_drop(c);

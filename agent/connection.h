@@ -39,7 +39,7 @@ struct connection {
 	struct agent *agent;
 	struct connection *next, *prev;		    /* agent->connections */
 	struct connection *timed_next, *timed_prev; /* half or unread */
-	struct connection *again_next;
+	struct connection *again_next, *again_prev; /* of the same client, that wait for a turn */
 	struct connection *waiting_next;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC, where timed */
 	int fd;

@@ -120,53 +120,9 @@ static int on_deadline(sd_event_source *source, uint64_t at_us, void *userdata)
 	return 0;
 }
 
-void deadline_again(struct connection *c)
-{
-	struct agent *a = c->agent;
-
-	if (c->is_again)
-		return;
-	c->is_again = true;
-	c->again_next = a->again_first;
-	a->again_first = c;
-	(void)sd_event_source_set_enabled(a->again_source, SD_EVENT_ONESHOT);
-}
-
-/* Those that ask for yet another turn meanwhile get it in the next round. */
-static int on_again(sd_event_source *source, uint64_t at_us, void *userdata)
-{
-	struct agent *a = userdata;
-	struct connection *c, *list = NULL;
-
-	(void)source;
-	(void)at_us;
-	/* Turned round: the first that asked is the first to go on. */
-	while ((c = a->again_first)) {
-		a->again_first = c->again_next;
-		c->again_next = list;
-		list = c;
-	}
-	while ((c = list)) {
-		list = c->again_next;
-		c->again_next = NULL;
-		c->is_again = false;
-		connection_turn(c);
-	}
-	return 0;
-}
-
 void deadline_forget(struct connection *c)
 {
-	struct connection **at = &c->agent->again_first;
-
 	take_off(c);
-	if (!c->is_again)
-		return;
-	while (*at && *at != c)
-		at = &(*at)->again_next;
-	if (*at)
-		*at = c->again_next;
-	c->is_again = false;
 }
 
 int deadline_init(struct agent *a)
@@ -177,21 +133,10 @@ int deadline_init(struct agent *a)
 			      on_deadline, a);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_enabled(a->deadline_timer, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	/*
-	 * Always due, when it is on. A timer, since sd-event takes a deferred source for one that has waited
-	 * since it was made, and lets it go before all others.
-	 */
-	r = sd_event_add_time(a->event, &a->again_source, CLOCK_MONOTONIC, 0, 1, on_again, a);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(a->again_source, SD_EVENT_OFF);
+	return sd_event_source_set_enabled(a->deadline_timer, SD_EVENT_OFF);
 }
 
 void deadline_done(struct agent *a)
 {
 	a->deadline_timer = sd_event_source_unref(a->deadline_timer);
-	a->again_source = sd_event_source_unref(a->again_source);
 }

@@ -1,7 +1,6 @@
 /*
  * agent/deadline.h - what clients owe, by when: the rest of half a message, the reading of replies.
- * And who gets another turn. One timer for all: deadlines of one kind are equally far off, so each
- * list is in order by itself.
+ * One timer for all: deadlines of one kind are equally far off, so each list is in order by itself.
  */
 #pragma once
 
@@ -15,9 +14,6 @@ void deadline_half(struct connection *c, bool restart);
 /* Replies lie unread; restart: some were read. */
 void deadline_unread(struct connection *c, bool restart);
 void deadline_none(struct connection *c);
-
-/* Another turn, after all others had theirs. */
-void deadline_again(struct connection *c);
 
 /* Off all lists, for good. */
 void deadline_forget(struct connection *c);

@@ -19,7 +19,7 @@
 #include "protocol/base/fd.h"
 
 enum {
-	ACCEPTS_AT_ONCE = 64,
+	ACCEPTS_AT_ONCE = 16,
 	SPARE_DESCRIPTORS = 16, /* for what calls need: who asks, what a policy says */
 };
 static const uint64_t PAUSE_US = 200 * 1000;
