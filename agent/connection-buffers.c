@@ -4,7 +4,18 @@
  */
 #include "agent/connection-buffers.h"
 
+#include "agent/deadline.h"
 #include "agent/turns.h"
+
+char *connection_small_get(struct connection *c)
+{
+	char *buf;
+
+	do
+		buf = pool_get(&c->agent->small);
+	while (!buf && deadline_make_room(c));
+	return buf;
+}
 
 char *connection_large_get(struct connection *c)
 {

@@ -6,13 +6,16 @@
 
 #include "agent/connection.h"
 
+/* A small buffer, if need be one that another keeps for what is not finished; NULL: there is none. */
+char *connection_small_get(struct connection *c) MUST_USE;
+
 /* A large buffer, or NULL: the user has as many as it may have, or there is none left. */
 char *connection_large_get(struct connection *c) MUST_USE;
 
 /* Gives a buffer back, wiped; the first that waits for a large one has its turn. */
 void connection_buffer_put(struct connection *c, char *buf, bool large);
 
-/* It gets another turn when it may have a large buffer (agent/deadline.h). Harmless twice. */
+/* It gets another turn when it may have a large buffer (agent/turns.h). Harmless twice. */
 void connection_wait_for_large(struct connection *c);
 
 /* It waits no longer; harmless where it did not. */

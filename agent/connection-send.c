@@ -144,7 +144,7 @@ static bool rest_room(struct connection *c, size_t n)
 
 	if (c->rest && (c->rest_large || !large))
 		return true;
-	buf = large ? connection_large_get(c) : pool_get(&c->agent->small);
+	buf = large ? connection_large_get(c) : connection_small_get(c);
 	if (!buf)
 		return false;
 	if (c->rest) {

@@ -55,7 +55,7 @@ static enum next input_room(struct connection *c, char **ret_room, size_t *ret_n
 	char *buf;
 
 	if (!c->in.buf) {
-		buf = pool_get(&c->agent->small);
+		buf = connection_small_get(c);
 		if (!buf)
 			return CLOSE;
 		frame_init(&c->in, buf, SMALL_BUF);
@@ -366,6 +366,11 @@ void connection_stream_ready(struct connection *c)
 {
 	assert(c->state == CONNECTION_STREAMING);
 	run(c);
+}
+
+bool connection_is_at_rest(const struct connection *c)
+{
+	return c->state == CONNECTION_READING && !c->rest;
 }
 
 bool connection_holds_bytes(const struct connection *c)

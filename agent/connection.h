@@ -101,6 +101,9 @@ void connection_again(struct connection *c);
 /* A stream that returned -EAGAIN can go on. */
 void connection_stream_ready(struct connection *c);
 
+/* Whether nothing is being done for it: it has no call under way, and is told nothing. */
+bool connection_is_at_rest(const struct connection *c);
+
 /*
  * Whether bytes that may be part of a value are held for it: messages, or a half of one, that came
  * and were not answered yet; replies with a value that the client has not taken.

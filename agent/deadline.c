@@ -105,6 +105,26 @@ static void close_late(struct agent *a, struct connection *c, const char *why)
 	connection_close(c);
 }
 
+/* The first of a list, but for this one. */
+static struct connection *first_other(struct agent *a, enum timed timed, const struct connection *c)
+{
+	struct connection *first = *first_of(a, timed);
+
+	return first == c ? first->timed_next : first;
+}
+
+bool deadline_make_room(const struct connection *c)
+{
+	struct connection *half = first_other(c->agent, TIMED_HALF, c);
+	struct connection *unread = first_other(c->agent, TIMED_UNREAD, c);
+
+	/* Half a message is thrown away before a reply is. */
+	if (!half && !unread)
+		return false;
+	close_late(c->agent, half ? half : unread, "others needed the buffer that it kept for what was not finished");
+	return true;
+}
+
 static int on_deadline(sd_event_source *source, uint64_t at_us, void *userdata)
 {
 	struct agent *a = userdata;

@@ -15,5 +15,11 @@ void deadline_half(struct connection *c, bool restart);
 void deadline_unread(struct connection *c, bool restart);
 void deadline_none(struct connection *c);
 
+/*
+ * A buffer is needed and none is left: of all others that keep one for half a message or for unread replies, the one
+ * whose time is over first is closed before it is. False: there is none.
+ */
+bool deadline_make_room(const struct connection *c) MUST_USE;
+
 /* Off all lists, for good. */
 void deadline_forget(struct connection *c);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,10 +20,24 @@
 #include "protocol/base/fd.h"
 
 enum {
-	ACCEPTS_AT_ONCE = 16,
+	ACCEPTS_AT_ONCE = 4,
+	HOG = 4,		  /* times as many connections as others have */
 	SPARE_DESCRIPTORS = 16, /* for what calls need: who asks, what a policy says */
 };
 static const uint64_t PAUSE_US = 200 * 1000;
+
+/*
+ * What clients leave unread is the kernel's memory, charged to the agent: some 200 KiB each unless it is told. The more
+ * connections a user has, or all have, the less room each new one has for that.
+ */
+static const struct {
+	size_t of_user, of_all; /* from so many connections on */
+	int bytes;		/* the kernel doubles it, and knows a least */
+} rooms[] = {
+	{ SIZE_MAX, 512, 1 },
+	{ SIZE_MAX, 64, 8 * 1024 },
+	{ 16, SIZE_MAX, 16 * 1024 },
+};
 
 struct listener {
 	struct agent *agent;
@@ -84,6 +99,50 @@ static const char *limit_reached(struct agent *a, const struct peer *peer,
 	return "MaxConnections";
 }
 
+/* Who has the most connections. */
+static struct client *largest_client(struct agent *a)
+{
+	struct client *largest = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(a->clients); i++)
+		for (struct client *c = a->clients[i]; c; c = c->next)
+			if (!largest || c->n_connections > largest->n_connections)
+				largest = c;
+	return largest;
+}
+
+/*
+ * All places are taken: who has many times as many as the newcomer's user loses one, the oldest that nothing is being
+ * done for. Else a few users could keep everybody else out. Whether that made room.
+ */
+static bool make_room(struct agent *a, const struct client *client)
+{
+	struct client *largest = largest_client(a);
+	struct connection *oldest = NULL;
+
+	if (largest->n_connections <= HOG * client->n_connections)
+		return false;
+	for (struct connection *c = a->connections; c; c = c->next)
+		if (c->client == largest && connection_is_at_rest(c))
+			oldest = c;
+	if (!oldest)
+		return false;
+	log_limited(&a->limit_full, agent_monotonic(a),
+		    "a connection of uid %u, which has %u of them, was closed for others to have one",
+		    (unsigned)largest->uid, largest->n_connections);
+	connection_close(oldest);
+	return true;
+}
+
+static void limit_unread(struct agent *a, const struct client *client, int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
+		if (client->n_connections > rooms[i].of_user || a->n_connections > rooms[i].of_all) {
+			(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rooms[i].bytes, sizeof(rooms[i].bytes));
+			return;
+		}
+}
+
 static void take_client(struct agent *a, int fd)
 {
 	struct client *client;
@@ -101,15 +160,19 @@ static void take_client(struct agent *a, int fd)
 		return;
 	}
 	limit = limit_reached(a, &peer, client, fd, &max);
+	if (limit && strcmp(limit, "MaxConnections") == 0 && make_room(a, client))
+		limit = NULL;
 	if (limit) {
 		log_limited(&a->limit_full, agent_monotonic(a),
 			    "a connection of uid %u was refused: %s=%llu is reached",
 			    (unsigned)peer.uid, limit, (unsigned long long)max);
 		refuse(fd, limit, max);
 		client_put(a, client);
-	} else if (connection_new(a, fd, &peer, client) < 0) {
-		client_put(a, client);
+		return;
 	}
+	limit_unread(a, client, fd);
+	if (connection_new(a, fd, &peer, client) < 0)
+		client_put(a, client);
 }
 
 static int on_pause_over(sd_event_source *source, uint64_t at_us, void *userdata)

@@ -1,0 +1,65 @@
+#!/usr/bin/env -S python3 -B
+"""Thousands of hostile connections: others are served as fast as without them, and the agent stays small.
+
+tests/load/starve does the same with 10,000 of them, in several rounds."""
+
+import os
+import signal
+import sys
+import threading
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load"))
+
+from jeton import main, root, test, wait_until  # noqa: E402
+from load import Hostile  # noqa: E402
+from starving import CALLS, KINDS, Siege, hold  # noqa: E402
+
+
+@test(needs=[root], timeout=120)
+def hostile_connections_of_one_user_make_others_calls_no_slower_and_the_agent_no_larger():
+    siege = Siege()
+    for kind in KINDS:
+        hold(siege, kind, 1000)
+    siege.end()
+
+
+@test(needs=[root], timeout=120)
+def hostile_users_that_take_every_connection_there_is_keep_nobody_else_out():
+    siege = Siege("MaxConnections=600\nMaxConnectionsPerUser=100")
+    for kind in ("idle", "hoard", "churn"):
+        hold(siege, kind, 2000, users=10)
+    siege.end()
+
+
+@test(needs=[root], timeout=120)
+def halves_that_take_every_buffer_there_is_cost_nobody_else_theirs():
+    siege = Siege("MaxConnections=12000\nMaxConnectionsPerUser=10000")
+    hostile = Hostile(siege.agent, "dribble", 5000, 100000)
+    assert hostile.standing == 5000
+    wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken", 30)
+    assert siege.asker.ask(CALLS)[4] == 0
+    hostile.end()
+    siege.end()
+
+
+@test(needs=[root], timeout=60)
+def an_agent_that_starves_somebody_is_found():
+    siege = Siege()
+    over = threading.Event()
+
+    def disturb():
+        while not over.wait(0.001):
+            siege.agent.signal(signal.SIGSTOP)
+            over.wait(0.001)
+            siege.agent.signal(signal.SIGCONT)
+    idle = siege.asker.ask(CALLS)[1]
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    beset = max(siege.asker.ask(CALLS)[1] for _ in range(20))
+    over.set()
+    thread.join()
+    assert beset > 2 * idle + 10, (idle, beset)
+    siege.end()
+
+
+main()
