@@ -12,7 +12,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 from jeton import main, root, test, wait_until  # noqa: E402
 from load import Hostile  # noqa: E402
-from starving import CALLS, KINDS, Siege, hold  # noqa: E402
+from starving import KINDS, Siege, hold  # noqa: E402
 
 
 @test(needs=[root], timeout=120)
@@ -37,7 +37,7 @@ def halves_that_take_every_buffer_there_is_cost_nobody_else_theirs():
     hostile = Hostile(siege.agent, "dribble", 5000, 100000)
     assert hostile.standing == 5000
     wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken", 30)
-    assert siege.asker.ask(CALLS)[4] == 0
+    assert siege.ask()[4] == 0
     hostile.end()
     siege.end()
 
@@ -52,10 +52,10 @@ def an_agent_that_starves_somebody_is_found():
             siege.agent.signal(signal.SIGSTOP)
             over.wait(0.001)
             siege.agent.signal(signal.SIGCONT)
-    idle = siege.asker.ask(CALLS)[1]
+    idle = siege.ask()[1]
     thread = threading.Thread(target=disturb)
     thread.start()
-    beset = max(siege.asker.ask(CALLS)[1] for _ in range(20))
+    beset = max(siege.ask()[1] for _ in range(20))
     over.set()
     thread.join()
     assert beset > 2 * idle + 10, (idle, beset)

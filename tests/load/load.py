@@ -54,8 +54,8 @@ class Asker(Program):
 class Hostile:
     """n connections of a kind, by `users` of them."""
 
-    def __init__(self, agent, kind, n, pace=0, users=1):
-        self.programs = [Program(kind, agent.socket, HOSTILE + i, n // users, pace // users)
+    def __init__(self, agent, kind, n, pace=0, users=1, first=HOSTILE):
+        self.programs = [Program(kind, agent.socket, first + i, n // users, pace // users)
                          for i in range(users)]
         said = [p.line() for p in self.programs]
         counts = [[int(word.split()[0]) for word in line.split(", ")] for line in said]

@@ -9,23 +9,35 @@ import contextlib
 import os
 import resource
 import statistics
+import time
 
 from load import Agent, Asker, Group, Hostile, resident
 
-CALLS = 4000
+CALLS = 3000
 # What each of them does, and how often a second in all (0: without pause).
 KINDS = {"idle": 0, "dribble": 20000, "hoard": 0, "churn": 0, "garbage": 0, "flood": 0}
 
 
+@contextlib.contextmanager
 def first_of_all(*pids):
-    """They run before whatever else there is to run, each on a processor of its own, where that can be had: a call costs
-    twice as much between two processors as on one, and it is to cost the same throughout."""
+    """Meanwhile they run before whatever else there is to run, where that can be had."""
     with contextlib.suppress(OSError):
-        processors = sorted(os.sched_getaffinity(0))
-        for i, pid in enumerate(pids):
+        for pid in pids:
             os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
-            if len(processors) > 1:
-                os.sched_setaffinity(pid, {processors[i]})
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for pid in pids:
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def apart(*pids):
+    """Each has a processor: a call costs twice as much between two as on one, and is to cost the same throughout."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) > 1:
+        for i, pid in enumerate(pids):
+            os.sched_setaffinity(pid, {processors[i]})
 
 
 class Siege:
@@ -37,19 +49,25 @@ class Siege:
             lockable=True, limits={resource.RLIMIT_NOFILE: hard})
         self.group = Group(self.agent.pid)
         self.asker = Asker(self.agent)
-        first_of_all(self.agent.pid, self.asker.child.pid)
-        self.asker.ask(CALLS)
+        apart(self.agent.pid, self.asker.child.pid)
+        self.ask()
+
+    def ask(self, n=CALLS):
+        # For a moment each, since others' tests have nothing of the processors meanwhile.
+        with first_of_all(self.agent.pid, self.asker.child.pid):
+            return self.asker.ask(n)
 
     def measure(self, result, n, rounds):
         """Adds so many rounds to it."""
         kind, users = result.kind, result.users
         for _ in range(rounds):
-            result.idle.append(self.asker.ask(CALLS))
+            result.idle.append(self.ask())
             hostile = Hostile(self.agent, kind, n, KINDS[kind], users)
-            result.beset.append(self.asker.ask(CALLS))
+            result.beset.append(self.ask())
             # Some more of it, until whoever fills something has filled it.
-            for _ in range(10):
-                self.asker.ask(CALLS // 10)
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                self.asker.ask(10)
                 result.bytes = max(result.bytes, self.group.bytes() or 0, resident(self.agent.pid))
             result.done += hostile.end()
             result.counts = hostile.standing, hostile.refused, hostile.told
