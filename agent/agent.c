@@ -152,12 +152,21 @@ static int start_memory(struct agent *a)
 
 /* ---- walls ----------------------------------------------------------------------------------- */
 
+/* One that will not do is told before the walls, which would not know what to do with it. */
 static int make_directory(const char *what, const char *path)
 {
+	struct state_dir d = STATE_DIR_NONE;
+	struct store_error error;
 	int r = directory_make(path, strlen(path), 0700);
 
-	if (r < 0)
+	if (r < 0) {
 		log_error("the %s %s can't be made: %s", what, path, strerror(-r));
+		return r;
+	}
+	r = state_dir_open(path, &d, &error);
+	if (r < 0)
+		log_error("%s", error.text);
+	state_dir_close(&d);
 	return r;
 }
 

@@ -91,6 +91,25 @@ static void note_anchor(struct agent *a)
 	a->anchor_error = r;
 }
 
+/* Somebody else's doing, which they may not know of. */
+static void note_files(struct agent *a)
+{
+	int r = store_files_befell(a->store);
+
+	if (r == -ESTALE)
+		log_warning("store.db or store.db-wal was removed from %s, or renamed, while it was in use: "
+			    "all of the store was written there anew",
+			    a->paths.state);
+	else if (r == -EIO)
+		log_error("store.db or store.db-wal was removed from %s, or renamed, while it was in use, and "
+			  "the store can't be written there anew: it is tried again with each change",
+			  a->paths.state);
+	else if (r == -EEXIST)
+		log_error("another file took the place of store.db or store.db-wal in %s while it was in use: "
+			  "nothing can be changed before that file, which is left alone, is moved away",
+			  a->paths.state);
+}
+
 static int on_store(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct agent *a = userdata;
@@ -100,6 +119,7 @@ static int on_store(sd_event_source *source, int fd, uint32_t events, void *user
 	(void)events;
 	store_dispatch(a->store);
 	note_anchor(a);
+	note_files(a);
 	change_complete_deferred(a);
 	return 0;
 }

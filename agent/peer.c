@@ -44,17 +44,19 @@ static int read_groups(struct peer *p, int fd)
 {
 	socklen_t n = 64 * sizeof(gid_t);
 	_cleanup_free_ gid_t *groups = malloc(n + sizeof(gid_t));
+	socklen_t room = n;
 	gid_t *larger;
 
 	if (!groups)
 		return -ENOMEM;
 	/*
 	 * ERANGE gives the length that would do; nobody's groups change at the other end of a
-	 * socket.
+	 * socket. A kernel that gives no longer one is not asked for ever.
 	 */
 	while (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &n) < 0) {
-		if (errno != ERANGE)
+		if (errno != ERANGE || n <= room)
 			return -errno;
+		room = n;
 		larger = realloc(groups, n + sizeof(gid_t));
 		if (!larger)
 			return -ENOMEM;

@@ -58,7 +58,7 @@ int sockets_passed(const char *credential_path, int *ret_agent, int *ret_credent
 	int n = sd_listen_fds_with_names(1, &names), r = 0;
 
 	if (n < 0) {
-		log_error("$LISTEN_FDS is wrong: %s", strerror(-n));
+		log_error("$LISTEN_FDS is wrong: %s; unset it where nobody passes sockets", strerror(-n));
 		return n;
 	}
 	for (int i = 0; i < n; i++) {
@@ -101,9 +101,14 @@ static bool is_alive(const struct sockaddr_un *address)
 static int clear_address(const struct sockaddr_un *address, const char *option)
 {
 	struct stat st;
+	int r;
 
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	if (lstat(address->sun_path, &st) < 0) {
+		r = -errno;
+		if (r != -ENOENT)
+			log_error("can't look at %s: %s", address->sun_path, strerror(-r));
+		return r == -ENOENT ? 0 : r;
+	}
 	if (!S_ISSOCK(st.st_mode)) {
 		log_error("%s is in the way and no socket: move it away, or give another %s",
 			  address->sun_path, option);
@@ -114,7 +119,13 @@ static int clear_address(const struct sockaddr_un *address, const char *option)
 			  address->sun_path, option);
 		return -EADDRINUSE;
 	}
-	return unlink(address->sun_path) < 0 ? -errno : 0;
+	if (unlink(address->sun_path) == 0)
+		return 0;
+	r = -errno;
+	log_error("a socket that nobody serves is in the way at %s, and can't be removed (%s): remove it, or "
+		  "give another %s",
+		  address->sun_path, strerror(-r), option);
+	return r;
 }
 
 static int bind_with_mode(int fd, const struct sockaddr_un *address, mode_t mode)

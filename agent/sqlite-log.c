@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
 	CHECKPOINT_FRAMES = 1000, /* of a page each: then the log is written back */
@@ -12,6 +13,38 @@ enum {
 	LOG_FRAME = 24 + STORE_PAGE_SIZE,
 	LOG_SALT_AT = 16,
 };
+
+static const char *const names[] = { STORE_FILE, STORE_LOG };
+
+/* 0: there is none. */
+static ino_t inode_of(const struct sqlite_store *s, const char *name)
+{
+	struct stat st;
+
+	return fstatat(s->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_ino : 0;
+}
+
+void sqlite_store_note_names(struct sqlite_store *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !s->dir->memory; i++)
+		s->inodes[i] = inode_of(s, names[i]);
+}
+
+int sqlite_store_look_at_names(const struct sqlite_store *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !s->dir->memory; i++) {
+		ino_t inode = inode_of(s, names[i]);
+
+		if (inode == s->inodes[i])
+			continue;
+		if (inode)
+			return -EEXIST;
+		r = -ESTALE;
+	}
+	return r;
+}
 
 int sqlite_store_result(struct sqlite_store *s, int rc)
 {
@@ -118,6 +151,7 @@ void sqlite_store_start_changing(struct sqlite_store *s)
 	s->broken = false;
 	s->n_frames = -1;
 	memset(s->salt, 0, sizeof(s->salt));
+	sqlite_store_note_names(s);
 	/*
 	 * What an agent that was killed has left in the log, so that it is known how much of that
 	 * counts. A full disk may forbid it; that is no reason not to start.

@@ -115,10 +115,13 @@ int sqlite_store_check_new(struct sqlite_store *s,
 int sqlite_store_change_over(struct sqlite_store *s)
 {
 	struct sqlite_file f = SQLITE_FILE_NONE;
-	int r = sqlite_file_rename_new(s->dir);
+	/* What somebody has put there meanwhile is theirs. */
+	int r = sqlite_store_look_at_names(s) == -EEXIST ? -EEXIST : sqlite_file_rename_new(s->dir);
 
 	if (r == 0)
 		r = state_dir_remove(s->dir, STORE_LOG);
+	if (r == 0)
+		sqlite_store_note_names(s);
 	if (r == 0)
 		r = state_dir_sync(s->dir);
 	if (r == 0)

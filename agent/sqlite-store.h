@@ -12,6 +12,7 @@ struct sqlite_store {
 	bool trusted;	 /* may be changed */
 	bool short_of_room;
 	bool broken;	       /* may not be changed any more */
+	ino_t inodes[2];       /* that the names of file and log stood for; 0: none */
 	int64_t n_frames;      /* of the log, committed; -1: not known */
 	int64_t checkpoint_at; /* how many call for a checkpoint */
 	uint8_t salt[8]; /* of the log at the last commit: tells one run of it from the next */
@@ -37,6 +38,15 @@ void sqlite_store_start_changing(struct sqlite_store *s);
 
 /* Brings to the disk all that was read. 0 or a negative errno. */
 int sqlite_store_sync(struct sqlite_store *s) MUST_USE;
+
+/*
+ * Whether the names of file and log still stand for what is open: 0; -ESTALE: one was removed, or names
+ * nothing any more; -EEXIST: another file has one of them.
+ */
+int sqlite_store_look_at_names(const struct sqlite_store *s) MUST_USE;
+
+/* They stand for what is open, from now on. */
+void sqlite_store_note_names(struct sqlite_store *s);
 
 /* After each commit: remembers which run of the log it stands in. */
 void sqlite_store_note_salt(struct sqlite_store *s);

@@ -54,6 +54,14 @@ static int open_error(const char *path, int r, struct store_error *e)
 		return store_fail(e, -ELOOP,
 				  "%s is a symbolic link: name the directory that it points to",
 				  path);
+	if (r == -ENOTDIR)
+		return store_fail(e, r,
+				  "%s is no directory: move it away, or give the agent another one "
+				  "(--state, --anchor)",
+				  path);
+	if (r == -EACCES)
+		return store_fail(e, r, "the directory %s may not be opened: \"chown %u\" it", path,
+				  geteuid());
 	return store_fail(e, r, "can't open the directory %s: %s", path, strerror(-r));
 }
 

@@ -108,7 +108,7 @@ struct store_backend_ops {
 	 * The functions of a change, between begin() and commit() or rollback(). After any failure
 	 * only rollback() may follow.
 	 */
-	int (*begin)(struct store_backend *b);
+	int (*begin)(struct store_backend *b); /* -ESTALE, -EEXIST: see is_broken */
 
 	/* The first n bytes of what is sealed in a row of this version. -ENOENT: there is none. */
 	int (*head)(struct store_backend *b, enum store_table table, uint64_t row, uint32_t version,
@@ -128,8 +128,9 @@ struct store_backend_ops {
 	void (*rollback)(struct store_backend *b);
 
 	/*
-	 * Whether a sync or the like has failed, so that nothing more may be written to what the
-	 * rows are kept in: begin() is -EIO until renew() has succeeded.
+	 * Whether a sync or the like has failed, or somebody has taken away (-ESTALE of begin(), once) or
+	 * replaced (-EEXIST, likewise) what the rows are kept in, so that nothing more may be written to
+	 * it: begin() is -EIO until renew() has succeeded, which replaces nothing that is not ours.
 	 */
 	bool (*is_broken)(const struct store_backend *b);
 

@@ -104,7 +104,8 @@ struct store {
 	uint64_t renew_at_us;  /* not before, CLOCK_MONOTONIC */
 	uint64_t anchor_at_us; /* likewise, but for what must not wait */
 
-	atomic_int anchor_error; /* both threads' */
+	/* Both threads'. */
+	atomic_int anchor_error, files;
 };
 
 /* What a stored row is sealed for. */

@@ -4,7 +4,8 @@
  * Invariant: what is in the file's log up to n_frames is committed and on the disk, and nothing
  * behind it counts. A change that fails is cut off there, so that it can't come back by recovery.
  * After a failed sync the kernel may have dropped what it says is written: the file is broken for
- * good, is read only, and renew() puts a new one in its place.
+ * good, is read only, and renew() puts a new one in its place. And so it is where somebody took the
+ * file or its log away, since what is written to a file without a name is gone with the agent.
  */
 #include "agent/store-sqlite.h"
 
@@ -163,7 +164,13 @@ static int begin(struct store_backend *b)
 {
 	struct sqlite_store *s = store_of(b);
 
-	return s->broken ? -EIO : run(s, STATEMENT_BEGIN);
+	int r = s->broken ? -EIO : sqlite_store_look_at_names(s);
+
+	if (r < 0) {
+		s->broken = true;
+		return r;
+	}
+	return run(s, STATEMENT_BEGIN);
 }
 
 static void rollback(struct store_backend *b)

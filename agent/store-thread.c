@@ -200,6 +200,27 @@ static bool has_steps(const struct job_list *batch)
 	return false;
 }
 
+/* What is noticed only now is told to the loop, which has the log. */
+static void note_files(struct store *s, int files)
+{
+	s->files = files;
+	queue_poke(&s->queue);
+}
+
+/* As transact(), but what was taken away is made anew first. */
+static int transact_anew(struct store *s, const struct job_list *batch)
+{
+	int r = transact(s, batch);
+
+	if (r == -EEXIST && is_broken(s))
+		note_files(s, -EEXIST);
+	if (r != -ESTALE)
+		return r;
+	try_to_renew(s);
+	note_files(s, is_broken(s) ? -EIO : -ESTALE);
+	return is_broken(s) ? -EIO : transact(s, batch);
+}
+
 static int keep(struct store *s, const struct job_list *batch)
 {
 	int r;
@@ -208,7 +229,7 @@ static int keep(struct store *s, const struct job_list *batch)
 		return 0;
 	if (is_broken(s))
 		try_to_renew(s);
-	r = transact(s, batch);
+	r = transact_anew(s, batch);
 	/* Before anyone hears of the failure: what is refused must not come back after a crash. */
 	if (r < 0 && is_broken(s))
 		try_to_renew(s);
@@ -246,6 +267,17 @@ static int copy_row(void *userdata, const struct stored_row *row)
 void store_read_rows(struct store *s, struct store_rows *rows)
 {
 	rows->job.r = rows->read(s->backend, &rows->asked, copy_row, rows);
+}
+
+/* At the end: what is in files that have lost their names would go with them. */
+static void keep_files(struct store *s)
+{
+	int r = s->backend->ops->begin(s->backend);
+
+	if (r == 0)
+		s->backend->ops->rollback(s->backend);
+	else if (r == -ESTALE)
+		try_to_renew(s);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -293,6 +325,7 @@ void *store_thread(void *userdata)
 			run[batch.first->kind](s, &batch);
 		raise_anchor_in_time(s);
 	}
+	keep_files(s);
 	store_raise_anchor(s);
 	return NULL;
 }

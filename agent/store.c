@@ -421,6 +421,11 @@ int store_anchor_error(struct store *s)
 	return s->anchor_error;
 }
 
+int store_files_befell(struct store *s)
+{
+	return atomic_exchange(&s->files, 0);
+}
+
 uint64_t store_highest_row(const struct store *s)
 {
 	return s->highest_row;

@@ -66,6 +66,13 @@ int store_open_anchored(const char *state_dir, const char *anchor_dir, const uin
 			struct secretmem *mem, struct store **ret,
 			struct store_error *ret_error) MUST_USE;
 
+/*
+ * What has befallen the store's files since the last call: 0 nothing; -ESTALE one was removed or renamed, and
+ * all was written anew in its place; -EIO likewise, but that failed; -EEXIST another has its name, and
+ * nothing can be changed while it has. When it changes, store_fd() is readable.
+ */
+int store_files_befell(struct store *s);
+
 /* Whether there was a store before store_open_anchored(), but no anchor to hold it against. */
 bool store_lacked_anchor(const struct store *s);
 

@@ -81,8 +81,9 @@ def a_notify_socket_of_any_spelling_is_no_hindrance():
         os.chmod(listening, 0o666)
         for name in ("", "relative", "/", "@", "@" + "x" * 107, "@" + "x" * 200, "/" + "x" * 107, "/" + "x" * 300,
                      plain, listening, agent.dir, "vsock:2:1", "a\u00e9", "%s%n"):
+            mark = agent.log_size()
             agent.spawn(env={"NOTIFY_SOCKET": name})
-            wait_until(lambda: os.path.exists(agent.socket), f"its socket, NOTIFY_SOCKET={name!r}")
+            wait_until(lambda: " serves " in agent.log(mark), f"its socket, NOTIFY_SOCKET={name!r}")
             with agent.connect() as c:
                 assert c.call("GetStatus")["state"] == "running", name
             agent.stop()
