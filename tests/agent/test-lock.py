@@ -567,7 +567,7 @@ def store_key_of_credentials(files):
 def libcs_heap():
     """A need: memory.open_held() knows no other."""
     with open(program("jetond"), "rb") as f:
-        return "a build with sanitizers" if b"__asan_" in f.read() else None
+        return "a build with sanitizers" if b"san_init" in f.read() else None
 
 
 def backup(client, pieces):

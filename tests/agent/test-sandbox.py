@@ -18,7 +18,7 @@ ENOSYS, EINVAL = errno.ENOSYS, errno.EINVAL
 def has_walls():
     """A test's need: a build that has them."""
     with open(os.path.join(BUILD, "jetond"), "rb") as f:
-        return "a build with sanitizers" if b"__asan_" in f.read() else None
+        return "a build with sanitizers" if b"san_init" in f.read() else None
 
 
 def threads(agent):

@@ -28,7 +28,7 @@ struct shared {
 	uint64_t begun, kept;
 	int calls, kill_at; /* of this child; 0: never */
 	bool is_through;
-	char trouble[512];
+	char trouble[600];
 };
 
 static struct shared *shared;
