@@ -93,6 +93,12 @@ class Group:
         with open(self.counter) as f:
             return int(f.read())
 
+    def limit(self, n):
+        """No more than so many bytes: who needs another one is killed."""
+        name = "memory.max" if self.counter.endswith("current") else "memory.limit_in_bytes"
+        with open(f"{self.path}/{name}", "w") as f:
+            f.write(str(n))
+
     def end(self):
         """Once nothing runs in it."""
         if self.path:
