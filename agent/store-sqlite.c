@@ -164,8 +164,11 @@ static int begin(struct store_backend *b)
 {
 	struct sqlite_store *s = store_of(b);
 
-	int r = s->broken ? -EIO : sqlite_store_look_at_names(s);
+	int r = s->broken ? -EIO : 0;
 
+	/* One that is about to be made has another name, and nobody to lose by it. */
+	if (r == 0 && s->trusted)
+		r = sqlite_store_look_at_names(s);
 	if (r < 0) {
 		s->broken = true;
 		return r;

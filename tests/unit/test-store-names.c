@@ -132,6 +132,7 @@ START_TEST(a_file_of_somebody_elses_in_their_place_is_left_alone_and_changes_are
 		b.expected.version[STORE_ACTIVE][61] = 0;
 		poll(NULL, 0, 50);
 	}
+	ck_assert_int_eq(rekey(&b), 0);
 	clear_away(&b);
 	box_must_hold(&b);
 	ck_assert_uint_eq(b.found.version[STORE_ACTIVE][61], 1);
