@@ -123,7 +123,8 @@ class Model:
         for child in token.children:
             if child.state == "active":
                 self.expire(child)
-        if token.cut == "parent":
+        # Of one that was replaced that is said, though its parent's grace ended it sooner.
+        if token.cut == "parent" and not token.replaced_by:
             self.end(token, "revoked", "parent")
         else:
             self.end(token, "expired", "rotated" if token.cut else "expired")
