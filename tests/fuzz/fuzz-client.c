@@ -47,6 +47,7 @@ static struct {
 	bool is_full;	 /* a call was refused a part of */
 	bool is_part;	 /* of the last call a part is still to come */
 	bool is_good;	 /* the input is over: what comes is what should */
+	bool is_cut;	 /* descriptors came that nobody asked for */
 	unsigned n_steps;
 	uid_t uid;
 	struct json_scratch scratch;
@@ -207,6 +208,17 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 		(void)syscall(SYS_sendto, fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 	agent_answer();
 	return (ssize_t)n;
+}
+
+/* Descriptors that there was no room for. */
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, fd, m, flags);
+
+	FUZZ_HOLDS(flags & MSG_DONTWAIT && flags & MSG_CMSG_CLOEXEC);
+	if (n >= 0 && m->msg_flags & MSG_CTRUNC)
+		agent.is_cut = true;
+	return n;
 }
 
 /* Where nothing is there yet it is the agent's turn; where it has none left the time is over. */
@@ -465,6 +477,8 @@ static void check_result(struct jeton *j, int r)
 	FUZZ_HOLDS(jeton_error_message(j));
 	FUZZ_HOLDS(r == 0 || r == 77 || r == -EAGAIN || jeton_error_message(j)[0]);
 	FUZZ_HOLDS(j->reply_fd < 0 || j->fd >= 0);
+	/* Nothing that came with such is believed, nor what comes behind it. */
+	FUZZ_HOLDS(!agent.is_cut || (r == -EBADMSG && j->fd < 0));
 }
 
 /* A bit for each that is open. */
@@ -495,8 +509,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	agent.uid = which[2] & 0x80 ? 12345 : geteuid();
 	agent.n_mapped = 0;
 	FUZZ_HOLDS(jeton_new("/run/jeton/agent.sock", &jeton) == 0);
-	for (unsigned i = 0; i < CALLS && (i == 0 || agent.n > 0); i++)
+	for (unsigned i = 0; i < CALLS && (i == 0 || agent.n > 0); i++) {
+		agent.is_cut = false;
 		check_result(jeton, calls[which[i] % ARRAY_SIZE(calls)](jeton));
+	}
 	agent.n = 0;
 	agent.is_good = true;
 	FUZZ_HOLDS(do_describe(jeton) == 0);
