@@ -58,7 +58,7 @@ static void check_numbers(const char *text, struct span span)
 			FUZZ_HOLDS(number / 1000 <= billionths / 1000000000);
 	}
 	if (parse_size(text, &number) == 0)
-		FUZZ_HOLDS(strspn(text, "0123456789. BKMGTPE") == span.n);
+		FUZZ_HOLDS(strspn(text, "0123456789. \tBKMGTPE") == span.n);
 	FUZZ_HOLDS(parse_bool(text) <= 1);
 }
 
