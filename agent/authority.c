@@ -51,8 +51,8 @@ enum identity name_of(struct agent *a, uid_t uid, struct span *ret_name)
 
 	if (!user)
 		return IDENTITY_WAIT;
-	/* A look-up that gave no answer does not make it somebody without a name. */
-	if (user->failed && !user->name)
+	/* A look-up that gave no answer does not make it somebody without a name, nor anybody else. */
+	if (user->failed && !user->sure)
 		return IDENTITY_REFUSED;
 	*ret_name = span_of(user->name);
 	return IDENTITY_KNOWN;

@@ -174,11 +174,10 @@ const struct user *names_user(struct names *n, uid_t uid)
 	if (!e)
 		return NULL;
 	e->wanted = true;
-	if (e->known)
-		return &e->user;
-	if (!e->queued)
+	/* One that was never answered is asked for again by whoever is refused for it. */
+	if ((!e->known || (e->user.failed && !e->user.sure)) && !e->queued)
 		ask_user(n, e);
-	return NULL;
+	return e->known ? &e->user : NULL;
 }
 
 static size_t name_place(const struct name_table *t, const char *name)
@@ -327,6 +326,7 @@ static void take_user(struct names *n, struct names_request *r)
 	first = !e->known;
 	e->known = true;
 	e->user.failed = r->result < 0;
+	e->user.sure |= r->result >= 0;
 	if (r->result < 0 || same_user(&e->user, r))
 		return;
 

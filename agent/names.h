@@ -26,6 +26,7 @@ struct user {
 	gid_t *groups; /* in order, with the primary one */
 	size_t n_groups;
 	bool failed; /* there was no answer: name and groups are as before, or none */
+	bool sure;   /* there was one before, at least: what is there is what was known last */
 };
 
 /* Starts the thread. Returns 0 with what is the caller's (names_free()), or a negative errno. */
@@ -49,7 +50,7 @@ bool names_dispatch(struct names *n);
 
 /*
  * What is known of the uid; NULL where it was never looked up: a look-up is then started (once),
- * and names_dispatch() has it later.
+ * and names_dispatch() has it later. Where there never was an answer, another is started as well.
  */
 const struct user *names_user(struct names *n, uid_t uid);
 

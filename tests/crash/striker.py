@@ -1,6 +1,7 @@
 """Agents that are killed, or whose calls fail, at the very system call that a test names: the other
 half of strike.c."""
 
+import atexit
 import contextlib
 import functools
 import os
@@ -31,19 +32,23 @@ def why_not():
 
 
 @functools.cache
-def strike_program():
-    """Made where it is not there yet; one for all tests of this process and those it starts."""
-    directory = os.environ.get("JETON_STRIKE") or tempfile.mkdtemp(prefix="jeton-strike-")
-    path = os.path.join(directory, "strike")
+def made(source, *flags):
+    """What is compiled of a file beside this one; one for all tests of this process and those it starts."""
+    directory = os.environ.get("JETON_STRIKE") or tempfile.mkdtemp(prefix="jeton-strike-", dir="/tmp")
+    path = os.path.join(directory, source.removesuffix(".c"))
     if not os.path.exists(path):
         subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
-                        "-Werror", os.path.join(HERE, "strike.c"), "-o", path, "-lseccomp"], check=True)
+                        "-Werror", os.path.join(HERE, source), "-o", path, *flags], check=True)
     if not os.environ.get("JETON_STRIKE"):
+        os.chmod(directory, 0o755)
         owner = os.getpid()
-        import atexit
         atexit.register(lambda: os.getpid() == owner and shutil.rmtree(directory))
         os.environ["JETON_STRIKE"] = directory
     return path
+
+
+def strike_program():
+    return made("strike.c", "-lseccomp")
 
 
 def fast_directory():

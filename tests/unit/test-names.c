@@ -331,6 +331,30 @@ START_TEST(where_no_answer_comes_what_was_known_stays)
 }
 END_TEST
 
+START_TEST(who_was_never_looked_up_is_asked_for_again_and_who_has_no_name_stays_so)
+{
+	struct names *n = start();
+
+	names_user(n, 7);
+	settle(n);
+	ck_assert(names_user(n, 7)->sure && !names_user(n, 7)->failed);
+	service.fails = ENOMEM;
+	names_refresh(n);
+	names_user(n, 8);
+	settle(n);
+	ck_assert(names_user(n, 7)->failed && names_user(n, 7)->sure);
+	ck_assert(names_user(n, 8)->failed && !names_user(n, 8)->sure);
+	settle(n);
+	service.fails = 0;
+	names_user(n, 8);
+	settle(n);
+	ck_assert(!names_user(n, 8)->failed && names_user(n, 8)->sure);
+	/* Nobody has asked for that one. */
+	ck_assert(names_user(n, 7)->failed);
+	names_free(n);
+}
+END_TEST
+
 START_TEST(there_is_no_such_name_has_more_than_one_spelling)
 {
 	static const int errors[] = { ENOENT, ESRCH };
@@ -622,6 +646,7 @@ END_TEST
 UNIT_MAIN("names", a_user_is_known_after_its_look_up_and_not_before,
 	  a_name_has_a_number_or_surely_none_or_nobody_knows_yet,
 	  a_refresh_tells_whether_anything_differs, where_no_answer_comes_what_was_known_stays,
+	  who_was_never_looked_up_is_asked_for_again_and_who_has_no_name_stays_so,
 	  there_is_no_such_name_has_more_than_one_spelling,
 	  buffers_grow_for_long_answers_and_many_groups, the_number_of_nobody_is_no_users,
 	  a_barrier_is_called_after_all_that_was_asked_before_it,
