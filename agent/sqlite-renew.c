@@ -136,6 +136,8 @@ int sqlite_store_change_over(struct sqlite_store *s)
 	sqlite_file_close(&s->file);
 	s->file = f;
 	sqlite_store_start_changing(s);
+	/* The new log has been made since. */
+	sqlite_store_note_names(s);
 	return 0;
 }
 
