@@ -227,6 +227,9 @@ void store_rows_free(struct store_rows *rows)
 
 	if (!rows)
 		return;
+	/* The last one that was opened is a held value. */
+	if (rows->asked.table == STORE_CREDENTIALS)
+		store_wipe_scratch(rows->store);
 	*rows->live_at = rows->live_next;
 	if (rows->live_next)
 		rows->live_next->live_at = rows->live_at;

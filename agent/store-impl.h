@@ -120,6 +120,9 @@ static inline struct seal_place place_of(const struct stored_row *row)
  */
 uint8_t *store_scratch(struct store *s, size_t n);
 
+/* Wipes all of it. */
+void store_wipe_scratch(struct store *s);
+
 /* Holds a store of this id and number of commits against the anchor, where there is one: anchor.h. */
 int store_judge_anchor(const struct store *s, const uint8_t id[static SEAL_ID_LEN], uint64_t commits,
 		       struct store_error *e) MUST_USE;

@@ -91,6 +91,11 @@ uint8_t *store_scratch(struct store *s, size_t n)
 	return (uint8_t *)s->locked.base + SCRATCH_AT;
 }
 
+void store_wipe_scratch(struct store *s)
+{
+	secret_wipe(s->locked.base + SCRATCH_AT, s->locked.size - SCRATCH_AT);
+}
+
 int store_judge_anchor(const struct store *s, const uint8_t id[static SEAL_ID_LEN], uint64_t commits,
 		       struct store_error *e)
 {
@@ -476,7 +481,7 @@ void store_take_credentials_key(struct store *s, uint8_t *dst)
 	secret_wipe(s->seal->credentials_key, SEAL_KEY_LEN);
 	s->credentials_are_locked = true;
 	/* Where the last record was opened. */
-	secret_wipe(s->locked.base + SCRATCH_AT, s->locked.size - SCRATCH_AT);
+	store_wipe_scratch(s);
 	pthread_mutex_unlock(&s->credentials_mutex);
 }
 

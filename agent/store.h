@@ -195,8 +195,9 @@ void store_read_from(struct store *s, enum store_table table, uint64_t first_row
 
 /*
  * Opens the next: *ret_record (n bytes, locked memory) is valid until the next call, on whichever
- * rows, or store_close(). Returns 1; 0 at the end; -EBADMSG where it was altered; -ENOMEM where no
- * memory could be locked for it; -ENOKEY where the key of credentials' rows was taken away.
+ * rows, or store_close(); that of a credential until its rows are freed, which wipes it. Returns 1; 0
+ * at the end; -EBADMSG where it was altered; -ENOMEM where no memory could be locked for it; -ENOKEY
+ * where the key of credentials' rows was taken away.
  */
 int store_rows_next(struct store_rows *rows, uint64_t *ret_row, uint32_t *ret_version,
 		    const uint8_t **ret_record, size_t *ret_n) MUST_USE;
