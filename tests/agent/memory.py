@@ -8,10 +8,16 @@ nothing says something.
 import base64
 import contextlib
 import ctypes
+import sqlite3
 import struct
+import tempfile
+
+from tap import scratch
 
 SODIUM = ctypes.CDLL("libsodium.so.23")
 NONCE, OVERHEAD = 24, 40
+# Numbers of keys: the store's own, and some of those derived from it (docs/store-format.md).
+STORE, ROWS, CREDENTIALS, NOTES = 0, 1, 4, 9
 MEMFD_SECRET = 447  # on all architectures
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -111,3 +117,25 @@ def open_held(pid, name, n):
                     if value := _opens(key, s, name):
                         return key, value
     return None
+
+
+def _kdf(key, number, context):
+    out = ctypes.create_string_buffer(32)
+    SODIUM.crypto_kdf_derive_from_key(out, ctypes.c_size_t(32), ctypes.c_ulonglong(number), context, key)
+    return out.raw
+
+
+def store_keys(files):
+    """The store's key and those derived from it, {number: key}, worked out from the files of the state
+    directory as docs/store-format.md has it."""
+    with tempfile.TemporaryDirectory(dir=scratch()) as copy:
+        for name in ("store.db", "store.db-wal"):
+            with open(f"{copy}/{name}", "wb") as f:
+                f.write(files.get(name, b""))
+        with contextlib.closing(sqlite3.connect(f"{copy}/store.db")) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta"))
+    key, head = ctypes.create_string_buffer(32), bytes([2, 4]) + meta[2]
+    assert SODIUM.crypto_aead_xchacha20poly1305_ietf_decrypt(
+        key, None, None, meta[4][24:], ctypes.c_ulonglong(48), head, ctypes.c_ulonglong(len(head)), meta[4][:24],
+        _kdf(files["master.key"], 2, b"JetonMst")) == 0
+    return {STORE: key.raw} | {n: _kdf(key.raw, n, b"JetonSto") for n in (ROWS, CREDENTIALS, NOTES)}

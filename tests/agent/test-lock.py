@@ -544,26 +544,6 @@ def secret_half(data, passphrase):
     return key.raw, secret.raw
 
 
-def store_key_of_credentials(files):
-    """The key that their rows are sealed under in the store, worked out as docs/store-format.md has it."""
-    def kdf(key, number, context):
-        out = ctypes.create_string_buffer(32)
-        memory.SODIUM.crypto_kdf_derive_from_key(out, ctypes.c_size_t(32), ctypes.c_ulonglong(number), context, key)
-        return out.raw
-    with tempfile.TemporaryDirectory(dir=scratch()) as copy:
-        for name in ("store.db", "store.db-wal"):
-            with open(f"{copy}/{name}", "wb") as f:
-                f.write(files[name])
-        db = sqlite3.connect(f"{copy}/store.db")
-        meta = dict(db.execute("SELECT key, value FROM meta"))
-        db.close()
-    key, head = ctypes.create_string_buffer(32), bytes([2, 4]) + meta[2]
-    assert memory.SODIUM.crypto_aead_xchacha20poly1305_ietf_decrypt(
-        key, None, None, meta[4][24:], ctypes.c_ulonglong(48), head, ctypes.c_ulonglong(len(head)), meta[4][:24],
-        kdf(files["master.key"], 2, b"JetonMst")) == 0
-    return kdf(key.raw, 4, b"JetonSto")
-
-
 def libcs_heap():
     """A need: memory.open_held() knows no other."""
     with open(program("jetond"), "rb") as f:
@@ -605,7 +585,7 @@ def while_it_is_locked_no_value_and_no_key_to_one_is_in_its_memory():
     assert memory.found_in_memory(agent.pid, on_their_way) == on_their_way
     key, opened = memory.open_held(agent.pid, b"api-key", len(value))
     assert opened == value.encode()
-    keys = [key, store_key_of_credentials(agent.files())]
+    keys = [key, memory.store_keys(agent.files())[memory.CREDENTIALS]]
     assert memory.found_in_memory(agent.pid, keys) == keys
 
     admin.call("Lock", passphrase=passphrase)
