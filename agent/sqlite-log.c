@@ -34,7 +34,8 @@ int sqlite_store_look_at_names(const struct sqlite_store *s)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names) && !s->dir->memory; i++) {
+	/* One that is being made under another name has none noted. */
+	for (size_t i = 0; i < ARRAY_SIZE(names) && s->inodes[0] && !s->dir->memory; i++) {
 		ino_t inode = inode_of(s, names[i]);
 
 		if (inode == s->inodes[i])
