@@ -497,6 +497,9 @@ int agent_start(struct agent *a)
 	}
 	restore_start(a);
 	r = listener_start(a);
+	/* All else it has told of, with the socket that it is about. */
+	if (r == -ENOMEM)
+		log_error("the agent could not be started: %s", strerror(-r));
 	if (r == 0)
 		sandbox_enter_loop(&a->sandbox);
 	return r;

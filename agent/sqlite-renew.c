@@ -111,6 +111,15 @@ int sqlite_store_check_new(struct sqlite_store *s,
 	return r < 0 ? r : state_dir_remove(s->dir, STORE_NEW_LOG);
 }
 
+/* Opens what has the store's name now. The log that this makes is ours, also where it fails then. */
+static int open_in_place(struct sqlite_store *s, struct sqlite_file *ret)
+{
+	int r = sqlite_file_open(s->dir, STORE_FILE, ret, NULL);
+
+	sqlite_store_note_names(s);
+	return r;
+}
+
 /* The old connection stays, to be read and to be copied once more, until the new one is open. */
 int sqlite_store_change_over(struct sqlite_store *s)
 {
@@ -118,14 +127,14 @@ int sqlite_store_change_over(struct sqlite_store *s)
 	/* What somebody has put there meanwhile is theirs. */
 	int r = sqlite_store_look_at_names(s) == -EEXIST ? -EEXIST : sqlite_file_rename_new(s->dir);
 
-	if (r == 0)
+	if (r == 0) {
 		r = state_dir_remove(s->dir, STORE_LOG);
-	if (r == 0)
 		sqlite_store_note_names(s);
+	}
 	if (r == 0)
 		r = state_dir_sync(s->dir);
 	if (r == 0)
-		r = sqlite_file_open(s->dir, STORE_FILE, &f, NULL);
+		r = open_in_place(s, &f);
 	if (r == 0)
 		r = state_dir_sync(s->dir); /* the new log's name */
 	if (r < 0) {
@@ -136,8 +145,6 @@ int sqlite_store_change_over(struct sqlite_store *s)
 	sqlite_file_close(&s->file);
 	s->file = f;
 	sqlite_store_start_changing(s);
-	/* The new log has been made since. */
-	sqlite_store_note_names(s);
 	return 0;
 }
 

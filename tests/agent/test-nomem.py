@@ -35,12 +35,19 @@ class Poor:
 
     def __init__(self):
         self.heap, self.agent, self.world = Heap(), new_agent(), World()
-        self.agent.is_traced = False
+        self.agent.is_traced = self.is_shaken = False
         self.start()
         furnish(self.agent, self.world)
         self.other = self.agent.connect()
         self.good = [v for i, v in self.world.values.items() if self.world.tokens[i]["state"] == "active"
                      and not self.world.tokens[i]["usesLeft"]][0]
+
+    def is_changed(self):
+        try:
+            return world.Issue().make(self.agent, self.world)
+        except Error as e:
+            assert e.name == "StoreFailed", e
+            return False
 
     def start(self):
         # What may be locked is counted over all agents of that user.
@@ -59,7 +66,11 @@ class Poor:
             assert not isinstance(e, AssertionError) or isinstance(change, world.Backup), e
         struck, _ = self.heap.off()
         assert self.agent.is_running(), f"request {at} of {change}: {self.agent.wait()} {self.agent.log()[-1500:]}"
-        assert struck or change.reply is not None, f"{change} is refused for nothing: {error}"
+        if not struck and change.reply is None:
+            # What failed before may have left a store that has to be made anew first, by any change.
+            assert self.is_shaken and error.name == "StoreFailed", f"{change} is refused for nothing: {error}"
+            wait_until(self.is_changed, "a change that is not refused", 10)
+        self.is_shaken = struck > 0
         assert self.other.call("Verify", token=self.good)
         made = True if change.reply is not None else False if error else None
         self.world = settle(self.agent, self.world, change, made)
