@@ -182,7 +182,7 @@ static void say_done(const struct args *a, const struct copied *c)
 	       "%s holds %" PRIu64 " active tokens, %" PRIu64 " that have ended, and %" PRIu64
 	       " records of credentials, as of %s. Without the passphrase nobody can open it.",
 	       a->operands[0], c->counts.active, c->counts.ended, c->counts.credentials,
-	       facts_when_made((int64_t)c->taken_us, when));
+	       facts_when((int64_t)c->taken_us, when));
 }
 
 /* With the file begun: asks for the copy, takes it in, and gives the file its name. */
