@@ -65,6 +65,7 @@ struct call {
 #define ABORT "what assert() ends with"
 #define BY_CALL "where the clock is not read without a call"
 #define UNITS "what ends with a unit, which only a machine with a systemd has"
+#define HOLDERS "a holder that can't be watched at the start, as tests/agent/test-bindings.py has some"
 #define RENEWAL "a new file after a sync has failed, as tests/unit/test-store-faults has it"
 #define NOTIFY "a new file in memory, handed to the service manager: after a failed sync, or at Rekey"
 #define MALLOC "malloc(), for much at once"
@@ -135,6 +136,7 @@ static const struct call calls[] = {
 	SPARE("munmap", STORES, MALLOC),
 	CALL("newfstatat", BOTH),
 	CALL("openat", BOTH),
+	SPARE("pidfd_open", LOOP, HOLDERS),
 	CALL("pipe2", LOOP),
 	CALL("poll", LOOP),
 	SPARE("ppoll", LOOP, LIBC),

@@ -67,10 +67,11 @@ static void try_cut(const struct anchored *b, const struct power_cut *cut)
 	disk_left_done(&on_disk);
 	has_anchor = box_has(&left.box, ANCHOR_FILE);
 	for (unsigned i = 0; i < n_old; i++) {
-		struct image now = box_image(&left.box);
+		struct image now;
 
 		if (old[i].old_from > cut->at || !has_anchor)
 			continue;
+		now = box_image(&left.box);
 		box_put_back(&left.box, &old[i].m);
 		r = anchored_open(&left);
 		UNIT_CHECK(r == -ESTALE, "cut after %zu of %zu (%d): copy %u is taken (%d)", cut->at,
