@@ -77,6 +77,7 @@ class Player:
         self.batch = []  # what was sent and not yet answered: (step, answer, expected)
         self.client, self.user, self.clients = None, None, {}
         self.offset = 0
+        self.strayed = self.started_behind = False  # see do_astray()
         self.n_calls = 0
 
     def play(self):
@@ -396,8 +397,13 @@ class Player:
         self.check_count()
 
     def do_astray(self, step, token):
-        """Ten years ahead and back: what is asked for meanwhile ends for good, nothing else."""
+        """Ten years ahead and back: what is asked for meanwhile ends for good, nothing else. Not where the
+        agent was started with its last change ten years ahead: then it takes that for the time that it had,
+        and has nothing against the clock's being there again (docs/security.md, "Not promised")."""
         self.check_count()
+        if self.started_behind:
+            return
+        self.strayed = True
         self.agent.clock.move(real=10 * YEAR * 10**6)
         self.model.now += 10 * YEAR
         self.do_verify({**step, "scopes": []}, token)
@@ -418,6 +424,7 @@ class Player:
         moved = (step["away"] - step["back"]) * UNIT
         self.agent.clock.move(real=moved * 10**6, boot=step["away"] * UNIT * 10**6, running=False)
         self.agent.start()
+        self.started_behind = self.strayed
         self.model.starts(moved)
         self.check_count()
 
