@@ -113,18 +113,24 @@ static struct client *largest_client(struct agent *a)
 
 /*
  * All places are taken: who has many times as many as the newcomer's user loses one, the oldest that nothing is being
- * done for. Else a few users could keep everybody else out. Whether that made room.
+ * done for, or else the oldest whose client leaves its replies unread. Else a few users could keep everybody else out.
+ * Whether that made room.
  */
 static bool make_room(struct agent *a, const struct client *client)
 {
 	struct client *largest = largest_client(a);
-	struct connection *oldest = NULL;
+	struct connection *oldest = NULL, *unread = NULL;
 
 	if (largest->n_connections <= HOG * client->n_connections)
 		return false;
-	for (struct connection *c = a->connections; c; c = c->next)
+	for (struct connection *c = a->connections; c; c = c->next) {
 		if (c->client == largest && connection_is_at_rest(c))
 			oldest = c;
+		if (c->client == largest && c->rest)
+			unread = c;
+	}
+	if (!oldest)
+		oldest = unread;
 	if (!oldest)
 		return false;
 	log_limited(&a->limit_full, agent_monotonic(a),
