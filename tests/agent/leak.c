@@ -116,7 +116,6 @@ static void wipe(void *p, size_t n)
 		*bytes++ = 0;
 }
 
-void explicit_bzero(void *p, size_t n);
 void __explicit_bzero_chk(void *p, size_t n, size_t room);
 void sodium_memzero(void *p, size_t n);
 

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	} else {
 		FUZZ_HOLDS(r == -EINVAL && strstr(error.text, ".conf"));
 		settings_init(&shipped, n % 2);
-		FUZZ_HOLDS(memcmp(&s, &shipped, sizeof(s)) == 0);
+		FUZZ_HOLDS(memcmp((const char *)&s, (const char *)&shipped, sizeof(s)) == 0);
 	}
 	return 0;
 }

@@ -408,7 +408,6 @@ static bool disk_keeps(struct power_cut *cut, size_t i)
 	case N_LOSSES:
 		return false;
 	case LOSE_NONE:
-		return true;
 	case LOSE_TO_ZEROS:
 		return true;
 	case LOSE_SOME:
