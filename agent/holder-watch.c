@@ -120,8 +120,9 @@ static int watch_remembered_process(struct holder_entry *e)
 	if (!h->has_boot || memcmp(e->holder.boot, h->boot, sizeof(h->boot)) != 0)
 		return -ESRCH;
 	pidfd = (int)syscall(SYS_pidfd_open, e->holder.pid, 0);
+	/* The number is a thread's by now: EINVAL, or ENOENT since Linux 6.15. */
 	if (pidfd < 0)
-		return errno == EINVAL ? -ESRCH : -errno;
+		return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
 	if (!holder_has_descriptors(pidfd))
 		return -EMFILE;
 	r = holder_inode_of(pidfd, &inode);

@@ -191,10 +191,10 @@ def the_examples_of_jetond_8_work():
     box.write("/etc/systemd/system/jetond.service.d/key.conf", page.take("[Service]\nLoadCredentialEncrypted="))
     box.sh("mv /var/lib/jeton/master.key /root; systemctl daemon-reload; systemctl restart jetond")
     assert box.is_active(id)
-    again = page.take("JETON_OPERATION=revoke").strip().splitlines()
+    again = page.take("journalctl -t jetond -S").strip().splitlines()
     assert box.ask("Revoke", id=id)["info"]["state"] == "revoked"
     wait_until(lambda: id in box.sh(again[0].replace("THEN", "-1h"), check=False), "the revocation's entry")
-    assert box.sh(again[1].replace("ID", id)) == ""
+    box.sh(again[1].replace("ID", id))
     page.pass_over("b478a75572bc98431e53e044d6ec267a", "a table, which is held to the agent's by another test")
     page.end()
 
