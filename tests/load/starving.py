@@ -6,12 +6,13 @@ alone, and then the same one beset.
 """
 
 import contextlib
+import functools
 import os
 import resource
 import statistics
 import time
 
-from load import Agent, Asker, Group, Hostile, resident
+from load import Agent, Asker, Group, Hostile, program, resident
 
 CALLS = 3000
 # What each of them does, and how often a second in all (0: without pause).
@@ -115,6 +116,13 @@ ALL_MIB = 64
 MOST = dict.fromkeys(KINDS, 2) | {"flood": 60}
 
 
+@functools.cache
+def sanitized():
+    """Whether the agent is of a build with sanitizers, which keep what was freed."""
+    with open(program("jetond"), "rb") as f:
+        return b"san_init" in f.read()
+
+
 def hold(siege, kind, n, rounds=1, users=1, tries=6, most_mib=ALL_MIB):
     """Measures what must hold, and some rounds more where something else may have been in the way."""
     result = Result(kind, users)
@@ -128,5 +136,5 @@ def hold(siege, kind, n, rounds=1, users=1, tries=6, most_mib=ALL_MIB):
     standing, refused, told = result.counts
     # Those of many users are also closed to make room for others.
     assert standing + refused == n and (told == refused or users > 1), "some were refused without a word"
-    assert result.bytes < most_mib << 20, str(result)
+    assert result.bytes < most_mib << 20 or sanitized(), str(result)
     assert result.done > 0 or kind == "idle", "nothing was done"
