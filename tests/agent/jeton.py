@@ -45,7 +45,7 @@ def now_us():
     return time.time_ns() // 1000
 
 
-def wait_until(condition, what, timeout=10, every=0.01):
+def wait_until(condition, what, timeout=30, every=0.01):
     """Asks again and again until it holds, for what nothing announces."""
     end = time.monotonic() + timeout
     while not (result := condition()):
@@ -277,6 +277,17 @@ class Agent:
 
     def signal(self, number):
         signal.pidfd_send_signal(self.pidfd, number)
+
+    def pause(self):
+        """Until signal.SIGCONT; it has done its last when this returns."""
+        self.signal(signal.SIGSTOP)
+        wait_until(lambda: set(self.states()) == {"T"}, "each of its threads stands still", every=0.0005)
+
+    def states(self):
+        """What each of its threads does, as proc_pid_stat(5) names it."""
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat") as f:
+                yield f.read().rpartition(")")[2].split()[0]
 
     def stop(self):
         """Stops it as systemd would; it must end well and have let no secret into its log."""

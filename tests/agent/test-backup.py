@@ -157,6 +157,11 @@ def restore(agent, path, *words, **how):
     return tool("--socket", agent.socket, *words, "restore", path, "--state", agent.state, **how)
 
 
+def altered(data, at):
+    """With one byte that is another, whichever it was."""
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+
+
 def left(agent):
     """What a restore has left in the state directory."""
     return sorted(name for name in os.listdir(agent.state) if name.startswith("restore") and name != "restore.pub")
@@ -554,12 +559,12 @@ def a_file_that_is_not_as_it_was_made_is_refused_with_nothing_changed():
     cases = [
         (good[:50], "cut short"), (good[:FILE_HEAD + 1], "cut short"), (good[:-1], "cut short"),
         (good[:-SEALED], "cut short"), (good + b"x", "goes on after its end"),
-        (good[:9] + b"X" + good[10:], "is no backup"), (b"", "is no backup"), (os.urandom(5000), "is no backup"),
+        (altered(good, 9), "is no backup"), (b"", "is no backup"), (os.urandom(5000), "is no backup"),
         (good[:15] + b"\2" + good[16:], "newer Jeton"), (good[:15] + b"\0" + good[16:], "older Jeton"),
         (good[:16] + cost + good[24:], "more than any backup's"),
         (good[:24] + b"salt" + good[28:], "wrong passphrase"), (good[:70] + b"key" + good[73:], "wrong passphrase"),
         (good[:115] + b"head" + good[119:], "altered or is damaged"),
-        (good[:70000] + b"X" + good[70001:], f"altered or is damaged, in the 64 KiB from byte {FILE_HEAD + SEALED}"),
+        (altered(good, 70000), f"altered or is damaged, in the 64 KiB from byte {FILE_HEAD + SEALED}"),
         (good[:FILE_HEAD] + good[FILE_HEAD + SEALED:], "altered or is damaged"),
     ]
     for data, sentence in cases:
@@ -599,7 +604,7 @@ def what_lies_there_and_is_no_good_is_set_aside_and_the_agent_goes_on():
 
     for data, mode, why in ((b"", 0o600, "nothing that jetonctl made"), (b"x" * 200, 0o600, "nothing that jetonctl made"),
                             (foreign, 0o600, "for another agent"), (own[:-1], 0o600, "altered or is damaged"),
-                            (own[:200] + b"X" + own[201:], 0o600, "altered or is damaged"),
+                            (altered(own, 200), 0o600, "altered or is damaged"),
                             (own + b"x", 0o600, "altered or is damaged"), (own[:-SEALED], 0o600, "altered or is damaged"),
                             (own, 0o640, "others could have written it")):
         lay(data, mode)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import threading
@@ -220,8 +221,10 @@ def who_does_not_read_hoards_only_a_few_descriptors():
             while True:
                 c.sock.send(c.encode("Fetch", {"credential": "api-key", "asFd": True}) * 50)
     assert agent.connect(ALICE).call("Fetch", credential="api-key")["data"]
+    for c in hoarders:
+        assert select.select([c.sock], [], [], 30)[0]
     # While it stands still, nothing more comes than what was on its way.
-    agent.signal(signal.SIGSTOP)
+    agent.pause()
     for c in hoarders:
         n = 0
         with contextlib.suppress(BlockingIOError):

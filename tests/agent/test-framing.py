@@ -86,7 +86,7 @@ def who_leaves_between_an_issue_and_its_reply_leaves_a_token_that_stands_and_is_
     agent = Agent(policy=POLICY).start()
     for n in range(40):
         c = agent.connect()
-        agent.signal(signal.SIGSTOP)
+        agent.pause()
         c.send_bytes(c.encode("Issue", {"name": f"n{n}"}))
         if n % 2:
             c.sock.shutdown(socket.SHUT_RD)
@@ -118,7 +118,7 @@ def who_leaves_before_the_reply_to_any_change_has_made_it_once_and_it_is_in_the_
         }
         for method, parameters in changes.values():
             with agent.admin() as c:
-                agent.signal(signal.SIGSTOP)
+                agent.pause()
                 c.send_bytes(c.encode(method, parameters))
             agent.signal(signal.SIGCONT)
             # Another connection's call may be looked at before the one that was left.

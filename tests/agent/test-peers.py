@@ -112,7 +112,7 @@ def a_uid_that_systemd_gives_out_afresh_gets_no_token_without_a_binding():
 def a_process_that_is_gone_before_it_is_looked_at_is_refused():
     agent = Agent(policy=POLICY).start()
     for uid in (None, ALICE):
-        agent.signal(signal.SIGSTOP)
+        agent.pause()
         gone = peers.Peer(uid)
         client = Client(gone.connect(agent.socket))
         client.send_bytes(client.encode("Issue", {"name": "late"}))

@@ -249,7 +249,7 @@ def replies_come_to_the_connection_that_asked_however_many_are_asked_at_once():
     clients = [agent.connect() for _ in range(4)]
     for n in (1, 255, 256, 257, 300, 600):
         # All of it lies there before the agent looks at any.
-        agent.signal(signal.SIGSTOP)
+        agent.pause()
         for k, c in enumerate(clients):
             c.send_bytes(b"".join(c.encode(f"x{k}.N{i}") for i in range(n)))
         agent.signal(signal.SIGCONT)

@@ -523,7 +523,7 @@ def other_signals_harm_nothing():
 def a_stopped_and_continued_agent_goes_on():
     agent = Agent().start()
     c = agent.connect()
-    agent.signal(signal.SIGSTOP)
+    agent.pause()
     c.send("Issue", {"name": "n"})
     agent.signal(signal.SIGCONT)
     assert c.reply()

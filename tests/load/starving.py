@@ -91,11 +91,11 @@ class Result:
         makes it worse."""
         return min(i[1] for i in self.idle), min(b[1] for b in self.beset)
 
-    def holds(self):
+    def holds(self, times):
         """With some slack for what a clock and a scheduler can tell apart. Of one user's: those of many are processes
         enough to be in one another's way and in the asker's, agent or none, so that theirs is told only."""
         idle, beset = self.p99()
-        return self.users > 1 or beset < MOST[self.kind] * idle + 10
+        return self.users > 1 or beset < most(self.kind, times) * idle + 10
 
     def refusals(self):
         return sum(r[4] for r in self.idle + self.beset)
@@ -111,9 +111,15 @@ class Result:
 # ---- what must hold ------------------------------------------------------------------------------
 
 ALL_MIB = 64
-# Others' calls under 2 times what they take anyway; where a user asks without pause there is a queue to wait in, which
-# must not grow with that user's connections.
-MOST = dict.fromkeys(KINDS, 2) | {"flood": 60}
+# Others' calls are to take under TIMES what they take anyway. Where other work shares the processors and their caches,
+# as where every change is tested, a call that is not delayed at all may take more: there only what is out of all
+# proportion is a failure, as a call is that waits for a thousand others.
+TIMES, TIMES_BESIDE_OTHERS = 2, 8
+
+
+def most(kind, times):
+    """Where a user asks without pause there is a queue to wait in, which must not grow with that user's connections."""
+    return 60 if kind == "flood" else times
 
 
 @functools.cache
@@ -123,15 +129,15 @@ def sanitized():
         return b"san_init" in f.read()
 
 
-def hold(siege, kind, n, rounds=1, users=1, tries=6, most_mib=ALL_MIB):
+def hold(siege, kind, n, rounds=1, users=1, tries=6, most_mib=ALL_MIB, times=TIMES):
     """Measures what must hold, and some rounds more where something else may have been in the way."""
     result = Result(kind, users)
     for _ in range(tries):
         siege.measure(result, n, rounds)
-        if result.holds():
+        if result.holds(times):
             break
     print(f"# {result}", flush=True)
-    assert result.holds(), str(result)
+    assert result.holds(times), str(result)
     assert result.refusals() == 0, str(result)
     standing, refused, told = result.counts
     # Those of many users are also closed to make room for others.
