@@ -1,4 +1,7 @@
-/* ctl/moved.c - a short list: who uses one token is seldom more than a few. */
+/*
+ * ctl/moved.c - a short list: who uses one token is seldom more than a few. Instants are an agent's
+ * word, and any number there is.
+ */
 #include "ctl/moved.h"
 
 #include <errno.h>
@@ -54,7 +57,8 @@ int moved_note(struct moved *m, const struct jeton_token *old, const struct jeto
 
 static bool lags(const struct moved_user *user)
 {
-	return user->old_us != JETON_UNSET && user->new_us <= user->old_us;
+	return user->old_us != JETON_UNSET &&
+	       (user->new_us == JETON_UNSET || user->new_us <= user->old_us);
 }
 
 const char *moved_laggard(const struct moved *m)
@@ -71,5 +75,5 @@ bool moved_all(const struct moved *m, int64_t now_us, int64_t quiet_us)
 
 	for (size_t i = 0; i < m->n; i++)
 		any_new |= m->users[i].new_us != JETON_UNSET;
-	return any_new && !moved_laggard(m) && now_us - m->old_us >= quiet_us;
+	return any_new && !moved_laggard(m) && m->old_us <= now_us - quiet_us;
 }

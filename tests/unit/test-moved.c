@@ -66,6 +66,20 @@ START_TEST(others_who_use_the_new_one_do_not_count_for_those_of_the_old_one)
 }
 END_TEST
 
+START_TEST(instants_that_are_none_make_nobody_move)
+{
+	_cleanup_(moved_done) struct moved m = { 0 };
+
+	note(&m, "a", INT64_MIN, "b", 200);
+	ck_assert(!moved_all(&m, 1000, QUIET));
+	ck_assert_str_eq(moved_laggard(&m), "a");
+	note(&m, "a", INT64_MIN, "a", INT64_MIN + 1);
+	ck_assert(moved_all(&m, 1000, QUIET));
+	note(&m, "a", INT64_MAX - 1, "a", INT64_MAX);
+	ck_assert(!moved_all(&m, 1000, QUIET));
+}
+END_TEST
+
 START_TEST(a_use_of_the_old_one_just_now_is_waited_out)
 {
 	_cleanup_(moved_done) struct moved m = { 0 };
@@ -91,5 +105,5 @@ END_TEST
 UNIT_MAIN("moved", one_user_has_moved_once_it_used_the_new_one_after_the_old_one,
 	  everyone_who_was_seen_must_have_moved,
 	  others_who_use_the_new_one_do_not_count_for_those_of_the_old_one,
-	  a_use_of_the_old_one_just_now_is_waited_out,
+	  instants_that_are_none_make_nobody_move, a_use_of_the_old_one_just_now_is_waited_out,
 	  an_old_one_that_nobody_used_waits_for_the_first_use_of_the_new_one)
