@@ -107,7 +107,7 @@ static bool value_is_good(const struct credential_record *r)
 static bool fetched_is_good(const struct credential_record *r, const uint8_t *data)
 {
 	return data[3] == 0 && r->fetched_us > 0 && r->fetched_us < INSTANT_END &&
-	       r->fetched_by.n <= CREDENTIAL_BY_MAX && utf8_valid(r->fetched_by) &&
+	       r->fetched_by.n <= CREDENTIAL_BY_MAX && is_text(r->fetched_by) &&
 	       get_number(data + 16, 8) == 0 && get_number(data + 24, 8) == 0;
 }
 

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "protocol/base/parse.h"
+
 enum { BUFFER_FIRST = 1024, BUFFER_MOST = 16 * 1024 * 1024, GROUPS_FIRST = 64 };
 
 const struct names_functions names_libc = { getpwuid_r, getpwnam_r, getgrnam_r, getgrouplist };
@@ -131,6 +133,9 @@ int lookup_user(const struct names_functions *fns, uid_t uid, char **ret_name, g
 	char *name = NULL;
 	int r = look_up(&l, try_uid);
 
+	/* What no reply could say, and no policy name, is as good as no name. */
+	if (r > 0 && !utf8_valid(span_of(l.passwd.pw_name)))
+		r = 0;
 	if (r > 0) {
 		name = strdup(l.passwd.pw_name);
 		if (!name)

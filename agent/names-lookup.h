@@ -35,7 +35,7 @@ extern const struct names_functions names_libc;
 
 /*
  * The account of a uid and its groups, each once, in order, with the primary one. *ret_name and
- * *ret_groups are the caller's.
+ * *ret_groups are the caller's. An account whose name is not UTF-8 is none.
  */
 int lookup_user(const struct names_functions *fns, uid_t uid, char **ret_name, gid_t **ret_groups,
 		size_t *ret_n_groups) MUST_USE;

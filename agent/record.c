@@ -217,9 +217,19 @@ static struct span get_span(struct reader *r, size_t n)
 	return p ? (struct span){ (const char *)p, n } : SPAN_NONE;
 }
 
+/* What a reply can say: JSON has no other, and no NUL. */
+static struct span get_text(struct reader *r, size_t n)
+{
+	struct span text = get_span(r, n);
+
+	if (!text.p || !utf8_valid(text) || memchr(text.p, '\0', text.n))
+		r->bad = true;
+	return text;
+}
+
 static struct span get_label(struct reader *r)
 {
-	return get_span(r, (size_t)get_within(r, 2, 0, LABEL_MAX));
+	return get_text(r, (size_t)get_within(r, 2, 0, LABEL_MAX));
 }
 
 static void get_copy(struct reader *r, uint8_t *dst, size_t n)
@@ -228,15 +238,6 @@ static void get_copy(struct reader *r, uint8_t *dst, size_t n)
 
 	if (p)
 		memcpy(dst, p, n);
-}
-
-static struct span get_name(struct reader *r, size_t n)
-{
-	struct span name = get_span(r, n);
-
-	if (!name.p || !utf8_valid(name))
-		r->bad = true;
-	return name;
 }
 
 /* Whether these are as many scopes as they are said to be, each a good one. */
@@ -328,7 +329,7 @@ static void get_all(struct reader *r, struct token_facts *f)
 	f->expires_us = get_instant(r);
 	f->owner_uid = (uid_t)get_number(r, 4);
 	get_copy(r, f->hash, sizeof(f->hash));
-	f->name = get_name(r, name_len);
+	f->name = get_text(r, name_len);
 	f->scopes = get_scopes(r, scopes_len, n_scopes);
 	f->length_us = f->expires_us >= f->created_us ? f->expires_us - f->created_us : 0;
 	get_parts(r, f, parts);

@@ -69,11 +69,10 @@ static inline struct span facts_random_label(uint64_t *seed, char *dst)
 {
 	size_t n = facts_one_in(seed, 8) ? LABEL_MAX : facts_below(seed, 30);
 
-	if (facts_one_in(seed, 2))
-		return SPAN_NONE;
-	for (size_t i = 0; i < n; i++)
-		dst[i] = (char)unit_random(seed);
-	return (struct span){ dst, n };
+	/* All of it, for who takes more. */
+	for (size_t i = 0; i < LABEL_MAX; i++)
+		dst[i] = (char)(1 + facts_below(seed, 127));
+	return facts_one_in(seed, 2) ? SPAN_NONE : (struct span){ dst, n };
 }
 
 static inline struct packed_scopes facts_random_scopes(uint64_t *seed, uint8_t *dst, bool most)

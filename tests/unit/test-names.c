@@ -240,6 +240,23 @@ START_TEST(a_name_has_a_number_or_surely_none_or_nobody_knows_yet)
 }
 END_TEST
 
+START_TEST(a_name_that_is_not_utf8_is_none)
+{
+	struct names *n = start();
+
+	service.user = "m\xfcller";
+	ck_assert_ptr_null(names_user(n, 1000));
+	settle(n);
+	ck_assert_ptr_nonnull(names_user(n, 1000));
+	ck_assert_ptr_null(names_user(n, 1000)->name);
+	service.user = "m\xc3\xbcller";
+	names_refresh(n);
+	ck_assert(settle(n));
+	ck_assert_str_eq(names_user(n, 1000)->name, "m\xc3\xbcller");
+	names_free(n);
+}
+END_TEST
+
 START_TEST(a_refresh_tells_whether_anything_differs)
 {
 	struct names *n = start();
@@ -645,6 +662,7 @@ END_TEST
 
 UNIT_MAIN("names", a_user_is_known_after_its_look_up_and_not_before,
 	  a_name_has_a_number_or_surely_none_or_nobody_knows_yet,
+	  a_name_that_is_not_utf8_is_none,
 	  a_refresh_tells_whether_anything_differs, where_no_answer_comes_what_was_known_stays,
 	  who_was_never_looked_up_is_asked_for_again_and_who_has_no_name_stays_so,
 	  there_is_no_such_name_has_more_than_one_spelling,

@@ -286,6 +286,7 @@ START_TEST(values_out_of_range_are_refused)
 		{ 16, 8, 1, 0 },      /* row */
 		{ 16, 8, (UINT64_C(1) << 48) - 1, UINT64_C(1) << 48 },
 		{ 76, 1, 'n', 0xff }, /* not UTF-8 */
+		{ 76, 1, 'n', 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -296,6 +297,27 @@ START_TEST(values_out_of_range_are_refused)
 	ck_assert_int_eq(read_changed(32, (UINT64_C(1) << 58) - 1, 8), 0);
 	ck_assert_int_eq(read_changed(32, UINT64_C(1) << 58, 8), -EBADMSG);
 	ck_assert_int_eq(read_changed(24, UINT64_C(1) << 58, 8), -EBADMSG);
+}
+END_TEST
+
+START_TEST(texts_that_no_reply_could_say_are_refused)
+{
+	static const struct span texts[] = { SPAN("ci"), SPAN("\xff"), SPAN("c\0i") };
+
+	for (size_t i = 0; i < 4 * ARRAY_SIZE(texts); i++) {
+		struct span text = texts[i / 4];
+		struct token_facts facts = {
+			.id = 1, .row = 1, .name = SPAN("n"), .uses_left = USES_UNLIMITED
+		};
+		uint8_t data[RECORD_MAX];
+
+		*(i % 4 == 0   ? &facts.owner_name
+		  : i % 4 == 1 ? &facts.last_used_by
+		  : i % 4 == 2 ? &facts.credential
+			       : &facts.issued_to) = text;
+		ck_assert_int_eq(record_read(data, record_write(&facts, data), &facts),
+				 i < 4 ? 0 : -EBADMSG);
+	}
 }
 END_TEST
 
@@ -333,4 +355,4 @@ UNIT_MAIN("record", any_facts_are_read_as_they_were_written, the_longest_record_
 	  anything_after_the_end_is_refused,
 	  a_flipped_bit_is_refused_or_says_something_else_properly, random_bytes_do_no_harm,
 	  the_bytes_are_those_of_the_page, values_out_of_range_are_refused,
-	  scopes_that_are_none_are_refused)
+	  texts_that_no_reply_could_say_are_refused, scopes_that_are_none_are_refused)
