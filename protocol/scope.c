@@ -232,6 +232,9 @@ size_t scope_cut(struct span a, struct span b, char dst[static SCOPE_MAX])
 		if (!put(&draft, draft.n ? '/' : '\0', part))
 			return 0;
 	}
+	/* Any name and any number more are what the double star alone stands for. */
+	if (path_a.tail && path_b.tail && span_equal((struct span){ dst, draft.n }, SPAN("*")))
+		draft.n = 0;
 	if (path_a.tail && path_b.tail && !put(&draft, draft.n ? '/' : '\0', SPAN("**")))
 		return 0;
 	if (!common(path_a.action, path_b.action, &part) || !put(&draft, ':', part))

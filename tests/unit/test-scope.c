@@ -337,7 +337,20 @@ START_TEST(a_cut_that_can_not_be_written_is_nothing)
 }
 END_TEST
 
-UNIT_MAIN("scope", a_scope_is_names_and_an_action, a_scope_has_at_most_128_bytes,
+START_TEST(what_is_within_the_other_is_not_lost_for_its_length)
+{
+	char a[SCOPE_MAX + 1], cut[SCOPE_MAX];
+
+	snprintf(a, sizeof(a), "**:%0125d", 0);
+	ck_assert_uint_eq(strlen(a), SCOPE_MAX);
+	ck_assert_uint_eq(scope_cut(span_of(a), SPAN("*/**:*"), cut), SCOPE_MAX);
+	ck_assert_mem_eq(cut, a, SCOPE_MAX);
+	ck_assert_uint_eq(scope_cut(SPAN("*/**:*"), span_of(a), cut), SCOPE_MAX);
+}
+END_TEST
+
+UNIT_MAIN("scope", what_is_within_the_other_is_not_lost_for_its_length,
+	  a_scope_is_names_and_an_action, a_scope_has_at_most_128_bytes,
 	  a_name_is_of_certain_characters_alone, a_pattern_matches_what_it_is_written_to_match,
 	  within_is_what_enumeration_says_of_one_of_two_and_of_many,
 	  a_cut_stands_for_exactly_what_both_stand_for,
