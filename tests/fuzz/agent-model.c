@@ -444,9 +444,11 @@ static void check_error(const struct asked *asked, struct json_value error)
 	if (!asked || !asked->must_be_good)
 		return;
 	/*
-	 * What was acknowledged is there; whether it reaches what is asked for is another matter.
+	 * What was acknowledged is there; whether it reaches what is asked for is another matter,
+	 * and so is whether there was room for who asked.
 	 */
 	FUZZ_HOLDS(span_is(text(error), AGENT "InsufficientScope") ||
+		   span_is(text(error), AGENT "LimitReached") ||
 		   span_is(text(error), "org.varlink.service.InvalidParameter") ||
 		   span_is(text(error), "org.varlink.service.PermissionDenied"));
 }
