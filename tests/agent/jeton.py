@@ -32,7 +32,8 @@ IS_ROOT = os.getuid() == 0
 # Numbers of no account, below those that systemd gives out afresh.
 AGENT_UID, ALICE, BOB = (30100, 30001, 30002) if IS_ROOT else [os.getuid()] * 3
 BUILD = os.path.join(TOP, os.environ.get("JETON_BUILD", "build"))
-START_TIMEOUT = 20
+# Nothing is proved by these: what hangs would hang for longer.
+START_TIMEOUT = ANSWER_TIMEOUT = 60
 SECRET = re.compile(rb"jeton_[0-9A-Za-z]{11}_[0-9A-Za-z]{49}")
 
 
@@ -45,7 +46,7 @@ def now_us():
     return time.time_ns() // 1000
 
 
-def wait_until(condition, what, timeout=30, every=0.01):
+def wait_until(condition, what, timeout=60, every=0.01):
     """Asks again and again until it holds, for what nothing announces."""
     end = time.monotonic() + timeout
     while not (result := condition()):
@@ -264,7 +265,7 @@ class Agent:
             return e.said
         raise AssertionError(f"it started: {self.log()}")
 
-    def wait(self, timeout=20):
+    def wait(self, timeout=START_TIMEOUT):
         """Waits for its end: its exit status, or minus the signal."""
         if not select.select([self.pidfd], [], [], timeout)[0]:
             raise AssertionError(f"still running after {timeout} s")
@@ -339,19 +340,19 @@ class Agent:
 
     # ---- its clients
 
-    def connect(self, uid=ALICE, gid=None, groups=(), timeout=20):
+    def connect(self, uid=ALICE, gid=None, groups=(), timeout=ANSWER_TIMEOUT):
         """A connection of an ordinary user's."""
         if not IS_ROOT:
             return self.connect_here(timeout)
         return Client(peer(uid, gid, groups).connect(self.socket), timeout)
 
-    def connect_here(self, timeout=20):
+    def connect_here(self, timeout=ANSWER_TIMEOUT):
         """A connection of this process itself."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.connect(self.socket)
         return Client(sock, timeout)
 
-    def admin(self, timeout=20):
+    def admin(self, timeout=ANSWER_TIMEOUT):
         """A connection of an administrator's: root, or the one user there is."""
         return self.connect_here(timeout)
 
@@ -406,7 +407,7 @@ def serial(client, calls):
     import threading
     data = b"".join(client.encode(m, p) for m, p in calls)
     client.asked.extend(full_name(m) for m, _ in calls)
-    thread = threading.Thread(target=client.sock.sendall, args=(data,))
+    thread = threading.Thread(target=client.send_bytes, args=(data,))
     thread.start()
     answers = []
     for _ in calls:

@@ -48,7 +48,7 @@ class Manager(threading.Thread):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own, self.changed:
             mark = f"{time.monotonic_ns()}"
             own.sendto(f"MARK={mark}".encode(), self.socket.getsockname())
-            assert self.changed.wait_for(lambda: {"MARK": mark} in self.heard, 20)
+            assert self.changed.wait_for(lambda: {"MARK": mark} in self.heard, START_TIMEOUT)
 
     def wait_for(self, key, value, since, gone):
         """Waits for such a message after the first `since` of them. False: `gone` was first."""

@@ -61,5 +61,5 @@ def varlinkctl(agent, *arguments, uid=ALICE, stdin=""):
     address = f"unix:{agent.socket}"
     return subprocess.run(["/usr/bin/varlinkctl",
                            *(a.replace("$SOCKET", address) for a in arguments)],
-                          input=stdin, capture_output=True, text=True, timeout=30, preexec_fn=enter,
+                          input=stdin, capture_output=True, text=True, timeout=100, preexec_fn=enter,
                           env={"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": ""})

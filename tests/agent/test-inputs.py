@@ -56,7 +56,8 @@ def somebody_is_served(agent):
         over.set()
         thread.join()
     assert not wrong and waits, wrong
-    assert max(waits) < 5 and sorted(waits)[len(waits) // 2] < 0.2, (max(waits), len(waits))
+    # On a quiet machine these are milliseconds.
+    assert max(waits) < 20 and sorted(waits)[len(waits) // 2] < 2, (max(waits), len(waits))
 
 
 @contextlib.contextmanager

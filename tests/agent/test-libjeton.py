@@ -43,7 +43,7 @@ def start(path, agent, role, uid):
 
 def well(path, agent, role, uid=AGENT_UID):
     process = start(path, agent, role, uid)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 0, (process.returncode, out, err)
 
 
@@ -72,7 +72,7 @@ def a_handle_outlives_a_restart_of_the_agent():
     process = start(built(shared=False), agent, "stays", AGENT_UID)
     assert process.stdout.readline() == "issued\n", process.communicate()
     agent.restart()
-    out, err = process.communicate("go\n", timeout=30)
+    out, err = process.communicate("go\n", timeout=100)
     assert process.returncode == 0, (out, err)
 
 

@@ -69,7 +69,7 @@ class Poor:
         if not struck and change.reply is None:
             # What failed before may have left a store that has to be made anew first, by any change.
             assert self.is_shaken and error.name == "StoreFailed", f"{change} is refused for nothing: {error}"
-            wait_until(self.is_changed, "a change that is not refused", 10)
+            wait_until(self.is_changed, "a change that is not refused")
         self.is_shaken = struck > 0
         assert self.other.call("Verify", token=self.good)
         made = True if change.reply is not None else False if error else None
@@ -78,7 +78,7 @@ class Poor:
 
     def must_be_as_much(self, before):
         """What was given out is taken back, but for what is kept for later."""
-        wait_until(lambda: self.heap.live() <= before + 10, lambda: f"{self.heap.live()} blocks, {before} before", 5)
+        wait_until(lambda: self.heap.live() <= before + 10, lambda: f"{self.heap.live()} blocks, {before} before")
 
 
 def try_all_of(kind):
@@ -191,7 +191,7 @@ def a_start_without_memory_says_so_and_one_that_goes_on_serves():
             poor.start()
         poor.heap.off()
         # Where a user could not be looked up the first call is refused, and has it looked up again.
-        wait_until(lambda: is_served(poor.agent), "a call that is not refused", 5)
+        wait_until(lambda: is_served(poor.agent), "a call that is not refused")
         settle(poor.agent, poor.world.copy())
     assert refused > 5, refused
     poor.agent.stop()
@@ -210,7 +210,7 @@ def the_tool_without_memory_says_so_and_ends():
                 os.setresgid(ALICE, ALICE, ALICE)
                 os.setresuid(ALICE, ALICE, ALICE)
         return subprocess.run([program("jetonctl"), "--socket", poor.agent.socket, *words], input=stdin.encode(),
-                              capture_output=True, timeout=20, preexec_fn=setup,
+                              capture_output=True, timeout=100, preexec_fn=setup,
                               env={"PATH": "/usr/bin:/bin", "HOME": "/", **heap.env})
     for words, stdin in ((["issue", "--name", "n"], ""), (["verify"], good), (["list"], ""), (["status"], ""),
                          (["explain", "--credential", "held"], ""), (["fetch", "held"], ""), (["--help"], "")):

@@ -256,9 +256,9 @@ def an_abstract_socket_of_the_same_name_is_neither_made_nor_used():
     assert agent.connect().call("GetStatus")["state"] == "running"
     tool = program("jetonctl")
     for name in names:
-        done = subprocess.run([tool, "--socket", f"@{name}", "status"], capture_output=True, timeout=20)
+        done = subprocess.run([tool, "--socket", f"@{name}", "status"], capture_output=True, timeout=100)
         assert done.returncode == 5, done
-    done = subprocess.run([tool, "--socket", agent.socket, "status"], capture_output=True, timeout=20)
+    done = subprocess.run([tool, "--socket", agent.socket, "status"], capture_output=True, timeout=100)
     assert done.returncode == 0, done
     for twin in twins:
         try:

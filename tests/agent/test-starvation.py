@@ -4,14 +4,12 @@
 tests/load/starve does the same with 10,000 of them, in several rounds."""
 
 import os
-import signal
 import sys
-import threading
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load"))
 
 from jeton import main, root, test, wait_until  # noqa: E402
-from load import Hostile  # noqa: E402
+from load import Hostile, in_front  # noqa: E402
 from starving import KINDS, TIMES_BESIDE_OTHERS, Siege, hold  # noqa: E402
 
 
@@ -36,7 +34,7 @@ def halves_that_take_every_buffer_there_is_cost_nobody_else_theirs():
     siege = Siege("MaxConnections=12000\nMaxConnectionsPerUser=10000")
     hostile = Hostile(siege.agent, "dribble", 5000, 100000)
     assert hostile.standing == 5000
-    wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken", 30)
+    wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken")
     assert siege.ask()[4] == 0
     hostile.end()
     siege.end()
@@ -44,22 +42,14 @@ def halves_that_take_every_buffer_there_is_cost_nobody_else_theirs():
 
 @test(needs=[root], timeout=60)
 def an_agent_that_starves_somebody_is_found():
+    """A control: of its answers three in a hundred are late."""
     siege = Siege()
-    over = threading.Event()
-
-    def disturb():
-        while not over.wait(0.001):
-            siege.agent.signal(signal.SIGSTOP)
-            over.wait(0.001)
-            siege.agent.signal(signal.SIGCONT)
-    idle = siege.ask()[1]
-    thread = threading.Thread(target=disturb)
-    thread.start()
-    beset = max(siege.ask()[1] for _ in range(20))
-    over.set()
-    thread.join()
-    assert beset > TIMES_BESIDE_OTHERS * idle + 10, (idle, beset)
+    idle = min(siege.ask()[1] for _ in range(3))
     siege.end()
+    siege = Siege(env=in_front("late"))
+    beset = min(siege.ask()[1] for _ in range(3))
+    siege.end()
+    assert beset > TIMES_BESIDE_OTHERS * idle + 10, (idle, beset)
 
 
 main()

@@ -203,8 +203,8 @@ def everything_acknowledged_is_there_after_a_kill_in_the_midst_of_changes():
         for s in streams:
             s.start()
         n = 100 + round_ * 150
-        wait_until(lambda n=n, streams=streams: sum(s.done for s in streams) >= n, "changes", 30,
-                   0.001)
+        wait_until(lambda n=n, streams=streams: sum(s.done for s in streams) >= n, "changes",
+                   every=0.001)
         agent.kill()
         for s in streams:
             s.join()
@@ -243,7 +243,7 @@ def a_kill_while_it_starts_for_the_first_time_leaves_nothing_in_the_way():
     for n in range(20):
         agent = Agent(policy=POLICY).spawn()
         wait_until(lambda a=agent, n=n: has_files(a.state, n % 5) or os.path.exists(a.socket),
-                   "some of the state", 5, 0.0001)
+                   "some of the state", every=0.0001)
         agent.kill()
         agent.start()
         assert agent.connect().call("Issue", name="n")

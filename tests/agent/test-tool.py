@@ -22,7 +22,7 @@ class Tool:
                 become(self.uid, self.uid)
 
         done = subprocess.run([program("jetonctl"), "--socket", self.agent.socket, *arguments],
-                              input=stdin, capture_output=True, text=True, timeout=30,
+                              input=stdin, capture_output=True, text=True, timeout=100,
                               preexec_fn=enter,
                               env={"PATH": "/usr/bin:/bin", "HOME": "/"})
         assert done.returncode == status, (arguments, done)

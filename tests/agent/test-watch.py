@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from jeton import (AGENT_UID, ALICE, BOB, BUILD, Agent, Closed, Error, main, now_us, root, scratch,
+from jeton import (AGENT_UID, ALICE, ANSWER_TIMEOUT, BOB, BUILD, Agent, Closed, Error, main, now_us, root, scratch,
                    serial, test, wait_until)
 from peers import Accounts, Peer, mount, own_mounts
 from varlink import Client
@@ -37,7 +37,7 @@ def is_silent(client, seconds=0.3):
     except TimeoutError:
         return True
     finally:
-        client.sock.settimeout(20)
+        client.sock.settimeout(ANSWER_TIMEOUT)
 
 
 # ---- what is told --------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def a_token_that_is_no_longer_kept_is_told_without_its_facts():
     agent = started("KeepEnded=1s")
     c = agent.connect()
     c.call("Revoke", id=c.call("Issue", name="n")["info"]["id"])
-    wait_until(lambda: c.call("GetStatus")["tokensTotal"] == 0, "it is forgotten", 50, 0.5)
+    wait_until(lambda: c.call("GetStatus")["tokensTotal"] == 0, "it is forgotten", every=0.5)
     got = events(agent.connect().watch(after=0), 2)
     assert [(e["kind"], e.get("token")) for e in got] == [("issued", None), ("revoked", None)]
 
@@ -514,15 +514,19 @@ def a_client_that_only_shuts_its_half_goes_on_hearing():
 
 @test
 def watchers_do_not_keep_the_agent_from_stopping():
-    agent = started()
-    watchers = [agent.connect().watch() for _ in range(10)]
-    agent.connect().call("Issue", name="n")
-    start = time.monotonic()
-    agent.stop()
-    assert time.monotonic() - start < 0.8
-    for w in watchers:
-        assert told(w.event()) == ("issued", "n")
-        assert w.is_closed()
+    def stopped():
+        agent = started()
+        watchers = [agent.connect().watch() for _ in range(10)]
+        agent.connect().call("Issue", name="n")
+        start = time.monotonic()
+        agent.stop()
+        took = time.monotonic() - start
+        for w in watchers:
+            assert told(w.event()) == ("issued", "n")
+            assert w.is_closed()
+        return took
+    # What is not read is waited for a second. One stop that was not kept by the machine tells.
+    assert any(stopped() < 0.8 for _ in range(10))
 
 
 @test

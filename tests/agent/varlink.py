@@ -172,7 +172,7 @@ def full_name(method):
 class Client:
     """One connection. Methods without a dot are the agent's."""
 
-    def __init__(self, sock, timeout=20):
+    def __init__(self, sock, timeout=60):
         self.sock = sock
         self.sock.settimeout(timeout)
         self.buffer = b""
@@ -206,7 +206,10 @@ class Client:
             self.asked.append(full_name(method))
 
     def send_bytes(self, data):
-        self.sock.sendall(data)
+        """The time that it may take is for each piece that the socket takes, and not for all, as sendall() has it."""
+        data = memoryview(data)
+        while data:
+            data = data[self.sock.send(data):]
 
     def send_with_fds(self, data, fds):
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))

@@ -96,7 +96,7 @@ class InFault(InChange):
 
     def recovers(self):
         """A change is made again, in a second or two at the most where a new file was just tried in vain."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             change = Issue()
             try:

@@ -167,7 +167,7 @@ class AtStart:
 
     def tool(self, *words):
         subprocess.run([program("jetonctl"), *words], input=PASSPHRASE.encode() + b"\n", check=True,
-                       stdout=subprocess.DEVNULL, timeout=60, env={"PATH": "/usr/bin:/bin", "HOME": "/"})
+                       stdout=subprocess.DEVNULL, timeout=300, env={"PATH": "/usr/bin:/bin", "HOME": "/"})
 
     def is_restoring(self):
         return os.path.exists(f"{self.agent.state}/restore")

@@ -61,7 +61,7 @@ class Tool:
     def _calls_were_right(self):
         assert not self.agent.bad_calls, self.agent.bad_calls
 
-    def __call__(self, *words, stdin="", env=None, stdout=None, timeout=20, text=True):
+    def __call__(self, *words, stdin="", env=None, stdout=None, timeout=100, text=True):
         return run("--socket", self.socket, *words, stdin=stdin, env=env, stdout=stdout,
                    timeout=timeout, text=text)
 
@@ -69,7 +69,7 @@ class Tool:
         return Terminal("--socket", self.socket, *words, **how)
 
 
-def run(*words, stdin="", env=None, stdout=None, timeout=20, text=True):
+def run(*words, stdin="", env=None, stdout=None, timeout=100, text=True):
     """stdin: text, or a descriptor."""
     given = {"stdin": stdin} if isinstance(stdin, int) else {
         "input": stdin if isinstance(stdin, bytes) else stdin.encode()}
@@ -105,7 +105,7 @@ class Terminal:
     def resume(self):
         self.signal(signal.SIGUSR1)
 
-    def read(self, until, timeout=10):
+    def read(self, until, timeout=100):
         """Reads until the pattern has come."""
         end = time.monotonic() + timeout
         while not re.search(until, self.said):
@@ -130,7 +130,7 @@ class Terminal:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def wait(self, timeout=10):
+    def wait(self, timeout=100):
         """To its end: its exit status, or minus the signal."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -90,7 +90,7 @@ def no_terminal_type_and_a_locale_that_there_is_not_change_nothing_on_a_terminal
         seen.add(t.said)
     assert len(seen) == 1, seen
     # Not set at all.
-    done = subprocess.run(["env", "-i", JETONCTL, "--socket", tool.socket, "list"], capture_output=True, timeout=20)
+    done = subprocess.run(["env", "-i", JETONCTL, "--socket", tool.socket, "list"], capture_output=True, timeout=100)
     assert done.returncode == 0 and b"a\xc3\xa9" in done.stdout, done
 
 
@@ -167,6 +167,6 @@ def a_file_that_may_not_grow_is_output_that_can_not_be_written():
     tool = Tool()
     with open(f"{scratch()}/out", "wb") as out:
         done = subprocess.run([JETONCTL, "--socket", tool.socket, "issue", "n"], stdout=out, preexec_fn=limited,
-                              stderr=subprocess.PIPE, env=environment(), timeout=20)
+                              stderr=subprocess.PIPE, env=environment(), timeout=100)
     states = [t["state"] for t in tool.agent.tokens.values()]
     assert done.returncode == 1 and b"was revoked" in done.stderr and states == ["revoked"], (done, states)

@@ -71,7 +71,7 @@ def a_pipe_that_is_named_is_read_to_its_end():
         time.sleep(0.05)
         os.write(writer, piece)
     os.close(writer)
-    assert p.communicate(timeout=20)[0] == f"/dev/fd/{reader}:2: {ID}\n" and p.returncode == 3
+    assert p.communicate(timeout=100)[0] == f"/dev/fd/{reader}:2: {ID}\n" and p.returncode == 3
 
 
 @test

@@ -33,7 +33,7 @@ def served_by_whom_we_trust(sock):
 def verify(path, token, scope):
     """Asks the agent, as any Varlink client would. Returns (error's name or None, parameters)."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(60)
         sock.connect(path)
         if not served_by_whom_we_trust(sock):
             raise OSError("the agent's socket is served by a stranger")

@@ -32,7 +32,7 @@ class Program:
 
     def end(self):
         """Has it end; the last that it says."""
-        said, _ = self.child.communicate("\n", timeout=60)
+        said, _ = self.child.communicate("\n", timeout=300)
         assert self.child.returncode == 0, (self.child.returncode, said)
         return said.strip()
 
@@ -64,6 +64,15 @@ class Hostile:
     def end(self):
         """How often they did what they do."""
         return sum(int(p.end()) for p in self.programs)
+
+
+def in_front(name):
+    """The environment of an agent that has tests/load/NAME.c in front of libc."""
+    path = f"{tap.scratch()}/{name}.so"
+    here = os.path.dirname(os.path.abspath(__file__))
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", path, f"{here}/{name}.c"], check=True)
+    os.chmod(path, 0o755)
+    return {"LD_PRELOAD": path}
 
 
 # ---- what it takes -------------------------------------------------------------------------------

@@ -44,10 +44,10 @@ def apart(*pids):
 class Siege:
     """An agent, who is to be served, and room to measure."""
 
-    def __init__(self, settings=""):
+    def __init__(self, settings="", env=None):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self.agent = Agent(settings, "[Access]\nUser=*\nScope=a:read\n").start(
-            lockable=True, limits={resource.RLIMIT_NOFILE: hard})
+            lockable=True, limits={resource.RLIMIT_NOFILE: hard}, env=env or {})
         self.group = Group(self.agent.pid)
         self.asker = Asker(self.agent)
         apart(self.agent.pid, self.asker.child.pid)

@@ -36,8 +36,8 @@ def why_not():
     if os.getuid() != 0:
         return "needs root, to boot machines"
     with tempfile.TemporaryDirectory(prefix="jeton-box-") as directory:
-        done = subprocess.run([TOOL, "run", "--timeout", "30", "true"], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, env=_environment(directory), timeout=60)
+        done = subprocess.run([TOOL, "run", "--timeout", "120", "true"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, env=_environment(directory), timeout=150)
     if done.returncode == 0:
         return None
     return "no machine can be booted here: " + (done.stderr.strip() or "?").splitlines()[-1]
@@ -109,7 +109,7 @@ class Box:
                 shutil.copy(os.path.realpath(match[1]), f"{there}/{os.path.basename(match[1])}")
 
     def _tool(self, *arguments, check=True, **how):
-        how = {"stdin": subprocess.DEVNULL, "timeout": 60, **how} if "input" not in how else {"timeout": 60, **how}
+        how = {"stdin": subprocess.DEVNULL, "timeout": 200, **how} if "input" not in how else {"timeout": 200, **how}
         done = subprocess.run([TOOL, *arguments], env=self.environment, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, **how)
         if check and done.returncode:
@@ -166,7 +166,7 @@ class Box:
         # What services wrote may be on its way.
         return self.sh(f"journalctl --sync; journalctl -q --no-pager -o cat -u '{unit}'", check=False)
 
-    def logged(self, pattern, unit="jetond.service", timeout=10):
+    def logged(self, pattern, unit="jetond.service", timeout=60):
         """Waits until the unit's journal has it."""
         return wait_until(lambda: re.search(pattern, self.journal(unit)), f"{pattern} in the journal", timeout)
 
@@ -221,10 +221,10 @@ class Process:
     def end(self):
         """Lets it end by itself, and waits for that."""
         self.child.stdin.close()
-        self.child.wait(timeout=20)
+        self.child.wait(timeout=100)
 
 
-def wait_until(condition, what, timeout=10, every=0.05):
+def wait_until(condition, what, timeout=60, every=0.05):
     end = time.monotonic() + timeout
     while not (result := condition()):
         if time.monotonic() > end:

@@ -71,7 +71,7 @@ def flood(path, seconds, mine, others):
     end, tried, good, wrong = time.monotonic() + float(seconds), 0, 0, 0
     while time.monotonic() < end:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(10)
+        sock.settimeout(60)
         pid = os.fork()
         if pid == 0:
             try:

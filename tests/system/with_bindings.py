@@ -102,10 +102,12 @@ def a_oneshot_that_remains_after_its_exit_keeps_its_token():
     box.sh("systemctl start app.service; sleep 0.5")
     id = told(box)["info"]["id"]
     state = box.sh("systemctl is-active app.service", check=False).strip()
-    there = box.run("test", "-d", "/sys/fs/cgroup/system.slice/app.service", check=False).returncode == 0
     assert state == "active"
+
+    def there():
+        return box.run("test", "-d", "/sys/fs/cgroup/system.slice/app.service", check=False).returncode == 0
     # Where systemd has taken the group away, nothing of that run is left to hold it.
-    assert box.is_active(id) == there, (state, there)
+    wait_until(lambda: box.is_active(id) == there(), "the token is as its unit")
     box.sh("systemctl stop app.service")
     assert ended(box, id) == "binding"
 
@@ -226,7 +228,7 @@ def processes_that_exit_at_once_are_never_taken_for_those_of_another_unit():
     for unit, mine, others in (("a.service", "a", "b"), ("b.service", "b", "a")):
         box.service(unit, f"ExecStart={PYTHON} {CLIENT} --flood {seconds} {mine} {others}")
     box.sh(f"systemctl start a.service b.service; sleep {seconds + 1}")
-    wait_until(lambda: "inactive" in box.sh("systemctl is-active a.service b.service; true"), "their ends", 20)
+    wait_until(lambda: "inactive" in box.sh("systemctl is-active a.service b.service; true"), "their ends")
     for unit in ("a.service", "b.service"):
         tried, good, wrong = map(int, wait_until(lambda u=unit: re.search(r"^(\d+) (\d+) (\d+)$", box.journal(u), re.M),
                                                  f"what {unit} counted").groups())

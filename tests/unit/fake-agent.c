@@ -197,9 +197,12 @@ void fake_agent_serve(struct fake_agent *fake)
 			close(fd);
 			fd = -1;
 			/* The client left without a request: that step is the next connection's. */
-			if (again)
+			if (again) {
 				step--;
+				continue;
+			}
 		}
+		fake->n_steps = (unsigned)(step - fake->steps) + 1;
 	}
 	if (wait_for(fake, -1) || fd < 0)
 		return;
@@ -229,6 +232,12 @@ void fake_agent_start(struct fake_agent *fake, const struct fake_step steps[])
 	must(pipe2(fake->stop, O_CLOEXEC) == 0);
 	if (pthread_create(&fake->thread, NULL, run, fake) != 0)
 		abort();
+}
+
+void fake_agent_await_step(struct fake_agent *fake, unsigned n)
+{
+	while (fake->n_steps < n)
+		usleep(1000);
 }
 
 void fake_agent_stop(struct fake_agent *fake)

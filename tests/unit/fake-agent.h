@@ -67,6 +67,7 @@ struct fake_agent {
 	int stop[2]; /* a pipe: its end of file is the order to stop */
 	pthread_t thread;
 	const struct fake_step *steps;
+	atomic_uint n_steps; /* that were gone through */
 
 	/* Written by the thread; to be read after fake_agent_stop(), or once n_requests says so. */
 	char *requests[FAKE_REQUESTS];
@@ -77,6 +78,9 @@ struct fake_agent {
 
 /* Starts one that goes through steps, up to FAKE_END. */
 void fake_agent_start(struct fake_agent *fake, const struct fake_step steps[]);
+
+/* Waits until it has gone through the first n steps; a connection that one of them ended is closed then. */
+void fake_agent_await_step(struct fake_agent *fake, unsigned n);
 
 /* Stops the thread, so that all it wrote can be read. The socket stays, and nobody listens. */
 void fake_agent_stop(struct fake_agent *fake);

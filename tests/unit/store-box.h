@@ -366,7 +366,7 @@ static inline void box_wait(struct box *b, unsigned n)
 	struct pollfd p = { .fd = store_fd(b->store), .events = POLLIN };
 
 	while (b->n_kept + b->n_failed < n) {
-		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(b->store);
 	}
 }

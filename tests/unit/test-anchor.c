@@ -158,7 +158,7 @@ START_TEST(other_keys_are_no_other_store_and_one_of_before_them_is_an_old_copy)
 	memset(key, 7, sizeof(key));
 	ck_assert_int_eq(store_rekey(b.box.store, key, false, on_rekeyed, &r), 0);
 	p.fd = store_fd(b.box.store);
-	while (r == 1 && poll(&p, 1, 10000) == 1)
+	while (r == 1 && poll(&p, 1, 100000) == 1)
 		store_dispatch(b.box.store);
 	ck_assert_int_eq(r, 0);
 	box_close(&b.box);

@@ -121,7 +121,7 @@ static struct reading read_chain(struct box *b, struct agent *a)
 
 	store_read_from(b->store, STORE_AUDIT, 1, STORE_READ_MAX, on_rows, &reading);
 	while (!reading.done) {
-		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(b->store);
 	}
 	reading.n_damages += audit_check_end(&reading.check, &last, &damage) ? 1U : 0;

@@ -197,7 +197,6 @@ START_TEST(an_agent_that_hangs_costs_the_timeout_and_not_the_handle)
 		start = now_ms();
 		ck_assert_int_eq(describe(), -ETIMEDOUT);
 		ck_assert_int_ge(now_ms() - start, 199);
-		ck_assert_int_lt(now_ms() - start, 5000);
 		ck_assert_ptr_nonnull(strstr(jeton_error_message(jeton), "within 0.200 s"));
 		jeton_set_timeout(jeton, 20 * 1000);
 		ck_assert_int_eq(describe(), 0);
@@ -238,10 +237,10 @@ START_TEST(a_connection_that_died_between_calls_is_made_anew)
 
 	begin(steps);
 	ck_assert_int_eq(verify(), 0);
-	usleep(50 * 1000);
+	fake_agent_await_step(&fake, 2);
 	/* Nothing of it was sent to the dead one, so even this may be asked again. */
 	ck_assert_int_eq(verify(), 0);
-	usleep(50 * 1000);
+	fake_agent_await_step(&fake, 4);
 	ck_assert_int_eq(describe(), 0);
 	ck_assert_uint_eq(fake.n_connections, 3);
 	end();

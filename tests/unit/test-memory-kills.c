@@ -253,7 +253,7 @@ static void live(struct box *b)
 		struct pollfd p = { .fd = store_fd(b->store), .events = POLLIN };
 
 		change(b, ++shared->begun);
-		while (shared->kept < shared->begun && poll(&p, 1, 10000) == 1)
+		while (shared->kept < shared->begun && poll(&p, 1, 100000) == 1)
 			store_dispatch(b->store);
 	}
 	store_close(b->store);

@@ -72,7 +72,7 @@ static struct names *some_names(void)
 	names_ask_user(n, "gone");
 	ck_assert_int_eq(names_barrier(n, on_known, &known), 0);
 	p = (struct pollfd){ .fd = names_fd(n), .events = POLLIN };
-	while (!known && poll(&p, 1, 10000) == 1)
+	while (!known && poll(&p, 1, 100000) == 1)
 		names_dispatch(n);
 	ck_assert(known);
 	return n;

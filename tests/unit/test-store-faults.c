@@ -54,7 +54,7 @@ static int read_one(struct box *b)
 
 	store_read_ended_row(b->store, 5, on_read, &r);
 	while (r == 1) {
-		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(b->store);
 	}
 	return r;

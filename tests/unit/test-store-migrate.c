@@ -107,7 +107,7 @@ START_TEST(ended_rows_are_found_by_their_owner_as_before)
 		unsigned n = 0;
 
 		store_read_ended(b.store, owner, false, 100, 64, on_ended, &e);
-		while (!e.called && poll(&p, 1, 10000) == 1)
+		while (!e.called && poll(&p, 1, 100000) == 1)
 			store_dispatch(b.store);
 		for (uint64_t row = 0; row < BOX_ROWS; row++)
 			n += b.expected.version[STORE_ENDED][row] && box_owner(row) == owner;

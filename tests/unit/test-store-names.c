@@ -77,7 +77,7 @@ static int read_one(struct box *b)
 	int r = 1;
 
 	store_read_ended_row(b->store, 5, on_read, &r);
-	while (r == 1 && poll(&p, 1, 10000) == 1)
+	while (r == 1 && poll(&p, 1, 100000) == 1)
 		store_dispatch(b->store);
 	return r;
 }
@@ -102,7 +102,7 @@ static int rekey(struct box *b)
 	int r = 1;
 
 	ck_assert_int_eq(store_rekey(b->store, b->key, false, on_rekeyed, &r), 0);
-	while (r == 1 && poll(&p, 1, 10000) == 1)
+	while (r == 1 && poll(&p, 1, 100000) == 1)
 		store_dispatch(b->store);
 	return r;
 }

@@ -56,7 +56,7 @@ static void wait_for(struct log *l, unsigned n)
 	struct pollfd p = { .fd = store_fd(l->box->store), .events = POLLIN };
 
 	while (l->n < n) {
-		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(l->box->store);
 	}
 }

@@ -363,7 +363,7 @@ START_TEST(a_power_cut_while_the_keys_are_changed)
 		memset(key, (int)i + 1, sizeof(key));
 		ck_assert_int_eq(store_rekey(b.store, key, true, on_rekeyed, &called), 0);
 		p.fd = store_fd(b.store);
-		while (!called && poll(&p, 1, 10000) == 1)
+		while (!called && poll(&p, 1, 100000) == 1)
 			store_dispatch(b.store);
 	}
 	do_small_step(&b, 2);

@@ -32,7 +32,7 @@ static void wait_rekeyed(struct box *b, const struct rekeyed *k)
 	struct pollfd p = { .fd = store_fd(b->store), .events = POLLIN };
 
 	while (!k->called) {
-		UNIT_CHECK(poll(&p, 1, 20000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(b->store);
 	}
 }

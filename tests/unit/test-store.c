@@ -329,7 +329,7 @@ static void wait_listing(struct box *b, struct listing *l)
 	struct pollfd p = { .fd = store_fd(b->store), .events = POLLIN };
 
 	while (!l->called) {
-		UNIT_CHECK(poll(&p, 1, 10000) == 1, "the store does not answer");
+		UNIT_CHECK(poll(&p, 1, 100000) == 1, "the store does not answer");
 		store_dispatch(b->store);
 	}
 }
