@@ -169,7 +169,7 @@ def descriptors_and_texts_may_be_asked_for_in_one_go():
              "minted": ("Fetch", {"credential": "fresh", "asFd": True})}
     data = b"".join(c.encode(*calls[k]) for k in kinds)
     c.asked.extend([None] * len(kinds))
-    thread = threading.Thread(target=c.sock.sendall, args=(data,))
+    thread = threading.Thread(target=c.send_bytes, args=(data,))
     thread.start()
     for kind in kinds:
         answer, fd = with_fd(c)
@@ -194,7 +194,7 @@ def descriptors_wait_for_a_client_that_reads_slowly():
     text, fd_call = ("Fetch", {"credential": "api-key"}), ("Fetch", {"credential": "api-key", "asFd": True})
     calls = ([text] * 300 + [fd_call] * 20 + [text] * 2) * 3
     c.asked.extend([None] * len(calls))
-    thread = threading.Thread(target=c.sock.sendall, args=(b"".join(c.encode(*x) for x in calls),))
+    thread = threading.Thread(target=c.send_bytes, args=(b"".join(c.encode(*x) for x in calls),))
     thread.start()
     time.sleep(0.3)
     for call in calls:

@@ -103,7 +103,7 @@ def forms(token, another):
 
 def raw_replies(c, data, n):
     """The n replies to this, as they are; sent from a thread, so that neither side waits."""
-    thread = threading.Thread(target=c.sock.sendall, args=(data,))
+    thread = threading.Thread(target=c.send_bytes, args=(data,))
     thread.start()
     try:
         return [c.receive_text() + b"\0" for _ in range(n)]

@@ -182,7 +182,7 @@ class Asker:
             method, parameters, more, judge = self.one()
             data += self.c.encode(method, parameters, **({"more": True} if more else {}))
             self.judges.append((method, parameters, judge))
-        self.thread = threading.Thread(target=self.c.sock.sendall, args=(data,))
+        self.thread = threading.Thread(target=self.c.send_bytes, args=(data,))
         self.thread.start()
 
     def hear(self):

@@ -82,7 +82,7 @@ def nothing_changes():
 
 def replies(c, data, n):
     """Sends all and gives n last replies; sent from a thread, so that neither side waits for the other."""
-    thread = threading.Thread(target=c.sock.sendall, args=(data,))
+    thread = threading.Thread(target=c.send_bytes, args=(data,))
     thread.start()
     got = []
     try:
@@ -186,7 +186,7 @@ def clients_who_send_all_of_it_at_once_each_get_the_answers_to_their_own():
         clients = [agent.admin() for _ in range(5)]
         # Each begins somewhere else, so that what one hears is never right for another.
         turned = [cases[n * 97:] + cases[:n * 97] for n in range(len(clients))]
-        threads = [threading.Thread(target=c.sock.sendall, args=(b"".join(x.data + b"\0" for x in mine),))
+        threads = [threading.Thread(target=c.send_bytes, args=(b"".join(x.data + b"\0" for x in mine),))
                    for c, mine in zip(clients, turned)]
         for thread in threads:
             thread.start()
