@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <systemd/sd-daemon.h>
@@ -38,6 +39,7 @@
 enum { STORE_LOCKED = 16 * 1024 }; /* what the store locks for its keys and a record */
 
 static const uint64_t STOP_US = 900 * 1000;
+static const int NO_MEMORY_PAUSE_MS = 20;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -505,15 +507,29 @@ int agent_start(struct agent *a)
 	return r;
 }
 
+/* Needs no memory: who is not told that the agent is ready ends it. */
+static void tell_ready(const struct agent *a)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s%zu tokens", a->locked ? "Locked, " : "",
+		 vault_n_active(a->vault));
+	(void)sd_notify(0, text);
+}
+
 int agent_run(struct agent *a)
 {
 	int r;
 
 	log_notice("version " JETON_VERSION " serves %zu tokens at %s", vault_n_active(a->vault),
 		   a->paths.socket);
-	(void)sd_notifyf(0, "READY=1\nSTATUS=%s%zu tokens", a->locked ? "Locked, " : "",
-			 vault_n_active(a->vault));
-	r = sd_event_loop(a->event);
+	tell_ready(a);
+	/*
+	 * sd-event wants more memory where there are more sources. Where it can't have it nothing is lost but time; the
+	 * watchdog, where there is one, ends what goes on for long.
+	 */
+	while ((r = sd_event_loop(a->event)) == -ENOMEM)
+		(void)poll(NULL, 0, NO_MEMORY_PAUSE_MS);
 	if (r < 0)
 		log_error("the event loop failed: %s", strerror(-r));
 	return r;

@@ -414,6 +414,7 @@ def memory(agent):
 def a_watcher_that_is_too_slow_is_not_waited_for_and_hears_that_it_missed_events():
     agent = started()
     slow = [agent.connect().watch() for _ in range(20)]
+    begun = time.monotonic()
     churn(agent, 500)
     before = memory(agent)
     churn(agent, KEPT // 2)
@@ -425,8 +426,11 @@ def a_watcher_that_is_too_slow_is_not_waited_for_and_hears_that_it_missed_events
                 seqs.append(w.event()["seq"])
         except Error as e:
             assert e.name == "EventsMissed", e
+            assert w.is_closed()
+        except Closed:
+            # On a machine that needed so long for all this.
+            assert time.monotonic() - begun > 30 and "left its replies unread for 30 s" in agent.log()
         assert seqs == list(range(1, len(seqs) + 1)) and 0 < len(seqs) < KEPT
-        assert w.is_closed()
         again = agent.connect()
         again.send("Watch", {"after": seqs[-1]}, more=True)
         try:

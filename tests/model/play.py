@@ -429,7 +429,7 @@ class Player:
         self.check_count()
 
 
-def play(steps, patience=20):
+def play(steps, patience=100):
     """Plays it on a fresh agent. (calls, None), or (calls, Difference). Its state is in memory where
     it can be: what a disk does is another test's matter, and takes its time. patience: how many
     seconds it waits for what the agent does by itself."""
