@@ -94,7 +94,7 @@ def errors_are_those_of_the_interface_with_their_parameters():
     agent = asking.handle()
     error = asking.error
     own = "io.jeton.Agent."
-    issued = agent.Issue(name="n", scopes=["acme/risk:read"], lifetimeSec=1)
+    issued = agent.Issue(name="n", scopes=["acme/risk:read"], lifetimeSec=4)
     token, ident = issued["token"], issued["info"]["id"]
     assert error(agent.Verify, "x") == (own + "InvalidToken", {})
     assert error(agent.Verify, token, ["a:b"]) == (own + "InsufficientScope", {"scope": "a:b"})

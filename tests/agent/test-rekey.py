@@ -6,7 +6,7 @@ import socket
 import stat
 import threading
 
-from jeton import AGENT_UID, ALICE, IS_ROOT, Agent, Closed, Error, main, test
+from jeton import AGENT_UID, ALICE, IS_ROOT, Agent, Closed, Error, main, test, wait_until
 
 POLICY = f"""
 [Access]
@@ -170,8 +170,7 @@ def a_change_of_keys_under_load_keeps_all_that_was_acknowledged():
     for _ in range(20):
         n = load.n_verified
         admin.call("Rekey")
-        while load.n_verified == n and not load.wrong:
-            pass
+        wait_until(lambda n=n: load.n_verified != n or load.wrong, "a verification", every=0.001)
     load.end()
     assert len(load.good) > 20 and len(load.revoked) > 5
     load.check()
@@ -188,8 +187,7 @@ def a_kill_in_the_midst_of_a_change_of_keys_loses_nothing_that_was_acknowledged(
     for delay in range(12):
         load = Load(agent, 3)
         rekeying = agent.admin()
-        while len(load.good) < 20 and not load.wrong:
-            pass
+        wait_until(lambda load=load: len(load.good) >= 20 or load.wrong, "tokens", every=0.001)
         rekeying.send("Rekey")
         for _ in range(delay):
             agent.admin().call("GetStatus")
