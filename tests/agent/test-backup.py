@@ -523,7 +523,7 @@ def what_has_expired_since_or_was_bound_is_left_out():
     c = old.connect()
     bound = c.call("Issue", name="bound", binding="process")
     child = c.call("Derive", token=bound["token"], name="child")
-    short, good = c.call("Issue", name="short", lifetimeSec=12), c.call("Issue", name="good")
+    short, good = c.call("Issue", name="short", lifetimeSec=30), c.call("Issue", name="good")
     path = backup(old)
     wait_until(lambda: now_us() > short["info"]["expiresUSec"], "its end")
     said = restore(new, path)

@@ -374,10 +374,17 @@ def a_new_value_restarts_the_command_once():
     assert value == "v1" and int(pid) != lines.process.pid
     assert lines.is_quiet(3)
     # All of them within the half second that is waited for more.
+    begun = time.monotonic()
     serial(agent.admin(), [("Put", {"credential": "modulos", "text": f"v{n}"}) for n in range(2, 12)])
+    in_time = time.monotonic() - begun < 0.4
     assert lines.next() == "term"
     pid2, value = lines.next().split()
-    assert value == "v11" and pid2 != pid
+    assert pid2 != pid
+    # Where the disk took longer for them, another restart follows.
+    if value != "v11" and not in_time:
+        assert lines.next() == "term"
+        value = lines.next().split()[1]
+    assert value == "v11", (value, in_time)
     assert lines.is_quiet(4)
     admin("put", "other", stdin=b"x")
     assert lines.is_quiet(3)
