@@ -47,11 +47,11 @@ def now_us():
 
 
 def wait_until(condition, what, timeout=60, every=0.01):
-    """Asks again and again until it holds, for what nothing announces."""
+    """Asks again and again until it holds, for what nothing announces. what: a text, or what makes it at the end."""
     end = time.monotonic() + timeout
     while not (result := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout} s in vain: {what}")
+            raise AssertionError(f"waited {timeout} s in vain: {what() if callable(what) else what}")
         time.sleep(every)
     return result
 
