@@ -32,7 +32,8 @@ struct reading {
 	struct connection *connection; /* NULL: gone; freed when the page comes */
 
 	uint64_t since_us;
-	uint64_t token; /* 0: any */
+	bool is_of_token;
+	uint64_t token;
 
 	bool is_reading;
 	bool is_unread; /* the page must be read again from `next` on */
@@ -161,7 +162,7 @@ static void tell_damage(struct reading *r, struct request *req, uint64_t seq,
 
 static bool is_wanted(const struct reading *r, const struct audit_entry *e)
 {
-	return e->at_us >= r->since_us && (!r->token || e->token == r->token);
+	return e->at_us >= r->since_us && (!r->is_of_token || (e->token && e->token == r->token));
 }
 
 static void tell_finding(struct reading *r, struct request *req, const struct audit_finding *f)
@@ -278,8 +279,7 @@ enum dispatched method_read_audit(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (call.since_us.is_set && call.since_us.value < 0)
 		return reply_invalid_parameter(req, "sinceUSec");
-	/* 0 would be all of them. */
-	if (call.token.p && (!id_read(call.token, &token) || token == 0))
+	if (call.token.p && !id_read(call.token, &token))
 		return reply_invalid_parameter(req, "token");
 	if (req->call.oneway)
 		return DISPATCH_DONE;
@@ -292,6 +292,7 @@ enum dispatched method_read_audit(struct request *req)
 	r->agent = req->agent;
 	r->connection = req->connection;
 	r->since_us = (uint64_t)call.since_us.value;
+	r->is_of_token = call.token.p;
 	r->token = token;
 	audit_keep_now(req->agent);
 	r->next = audit_first(req->agent);

@@ -4,9 +4,30 @@
 #include "agent/denied.h"
 #include "protocol/token.h"
 
+static bool is_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* Whether it is of as many digits as an id, whatever number that is. */
+static bool has_form(struct span text)
+{
+	if (text.n != TOKEN_ID_LEN)
+		return false;
+	for (size_t i = 0; i < text.n; i++)
+		if (!is_digit(text.p[i]))
+			return false;
+	return true;
+}
+
 bool id_read(struct span text, uint64_t *ret)
 {
-	return token_id_read(text, ret);
+	if (token_id_read(text, ret))
+		return true;
+	if (!has_form(text))
+		return false;
+	*ret = 0;
+	return true;
 }
 
 bool may_handle(struct request *req, bool admin, struct span name, uid_t owner_uid,

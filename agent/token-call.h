@@ -8,7 +8,10 @@
 #include "agent/token-facts.h"
 #include "agent/vault.h"
 
-/* Reads an id; false where it is none: InvalidParameter. 0 is one that no token ever has. */
+/*
+ * Reads an id; false where it has not the form of one: InvalidParameter. 11 digits of more than 64
+ * bits are the id of no token, and give 0, which no token ever has.
+ */
 bool id_read(struct span text, uint64_t *ret);
 
 /*
