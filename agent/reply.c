@@ -169,6 +169,14 @@ static void write_scopes(struct json_writer *w, const struct packed_scopes *scop
 	json_close(w, ']');
 }
 
+/* What is kept in whole seconds must not seem to be before the token was there. */
+static uint64_t last_used_us(const struct token_facts *facts)
+{
+	if (facts->last_used_us != 0 && facts->last_used_us < facts->created_us)
+		return facts->created_us;
+	return facts->last_used_us;
+}
+
 void write_token(struct json_writer *w, const struct token_facts *facts)
 {
 	json_open(w, '{');
@@ -180,7 +188,7 @@ void write_token(struct json_writer *w, const struct token_facts *facts)
 	write_scopes(w, &facts->scopes);
 	write_us(w, "createdUSec", facts->created_us);
 	write_us(w, "expiresUSec", facts->expires_us);
-	write_us(w, "lastUsedUSec", facts->last_used_us);
+	write_us(w, "lastUsedUSec", last_used_us(facts));
 	write_text(w, "lastUsedBy", facts->last_used_by);
 	write_word(w, "state", state_names[facts->state]);
 	write_word(w, "binding", binding_names[facts->binding]);

@@ -195,6 +195,8 @@ def the_last_use_is_told_after_the_first_verify():
     assert c.call("Verify", token=answer["token"])
     info = c.call("Describe", id=answer["info"]["id"])["info"]
     assert before - 1000000 <= info["lastUsedUSec"] <= now_us()
+    # Kept in whole seconds, and yet not before it was there.
+    assert info["lastUsedUSec"] >= info["createdUSec"]
     assert info["lastUsedBy"]
     assert info["issuedTo"]
 
@@ -424,9 +426,11 @@ def describe_gives_the_facts_and_knows_only_what_there_is():
     info = c.call("Issue", name="n", scopes=["acme/risk:read"], uses=7)["info"]
     assert c.call("Describe", id=info["id"])["info"] == info
     for method in ("Describe", "Revoke", "Rotate"):
-        for nobodys in (digits(12345, 11), "0" * 11, digits((1 << 64) - 1, 11)):
+        # What has the form of an id is one that nobody has, if it is over 64 bits too.
+        for nobodys in (digits(12345, 11), "0" * 11, digits((1 << 64) - 1, 11), digits(1 << 64, 11),
+                        "z" * 11):
             assert c.error(method, id=nobodys).name == "NoSuchToken", (method, nobodys)
-        for wrong in ("z" * 11, "0" * 10, "0" * 12, "", digits(1 << 64, 11)):
+        for wrong in ("z" * 10, "0" * 10, "0" * 12, "", "z" * 10 + "-"):
             invalid(c.error(method, id=wrong), "id")
 
 
