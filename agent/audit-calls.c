@@ -63,22 +63,16 @@ static uint32_t tag_of(const char *text)
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
-/* The log where there is no journal: what the peer may have wondered about, and no flood. */
-static void log_refusal(struct request *req, const char *method, const char *result)
+/* The log where there is no journal, a line for what has an entry of its own. */
+static void log_refusal(struct agent *a, const struct audit_note *note)
 {
-	const struct peer *peer = &req->connection->peer;
-	const struct span *credential = &req->about.credential;
-	bool has_credential = credential->p;
+	char sentence[1024];
 
 	/* A mistake in the policies has a line of its own. */
-	if ((!req->why && strcmp(result, "PermissionDenied") != 0) ||
-	    strcmp(result, "PolicyInvalid") == 0)
+	if (audit_has_journal(a) || strcmp(note->entry.result, "PolicyInvalid") == 0)
 		return;
-	log_limited(&req->agent->limit_refused, agent_monotonic(req->agent),
-		    "refused: %s%s%.*s by uid %u (pid %d)%s%s", method,
-		    has_credential ? " of " : "", (int)credential->n,
-		    has_credential ? credential->p : "", (unsigned)peer->uid, (int)peer->pid,
-		    req->why ? ": " : "", req->why ? req->why : "");
+	audit_sentence(&note->entry, note->why, a->uid, sentence, sizeof(sentence));
+	log_warning("%s", sentence);
 }
 
 static void tell_refusal(struct request *req, enum audit_operation operation, const char *result,
@@ -95,6 +89,7 @@ static void tell_refusal(struct request *req, enum audit_operation operation, co
 		note_why(note, req->why);
 	else if (strcmp(result, "StoreFailed") == 0 && a->audit->store_error)
 		note_why(note, strerror(-a->audit->store_error));
+	log_refusal(a, note);
 	tell(a, note);
 }
 
@@ -109,8 +104,6 @@ void audit_refused(struct request *req, const char *error)
 
 	if (!refusal || !method || !audit_operation_of_method(span_of(method), &operation))
 		return;
-	if (!audit_has_journal(a))
-		log_refusal(req, method, result);
 	key = audit_repeat_key(req->connection->peer.uid, operation, refusal, tag_of(req->why));
 	if (audit_repeats_count(&a->audit->refused, key, req->about.token,
 				req->connection->peer.pid, req->about.credential) == AUDIT_FIRST) {

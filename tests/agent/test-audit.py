@@ -189,10 +189,27 @@ def every_refusal_is_an_entry_with_its_result():
     journal.one("issue", "ScopeExceedsAccess", PEER_UID=BOB)
     wait_in_chain(admin, "put", "PermissionDenied", peerUid=BOB)
     wait_in_chain(admin, "issue", "ScopeExceedsAccess", peerUid=BOB)
+    for nobodys in ("0" * 11, "z" * 11):
+        assert chain(admin, token=nobodys) == []
     # A mistake in a call is none.
     assert not [e for e in journal.take() if e["JETON_RESULT"] == "InvalidParameter"]
     # Nor are there lines that say the same.
     assert "refused" not in agent.log()
+
+
+@test(needs=[root])
+def without_a_journal_the_log_has_the_first_refusal_of_each_kind_and_why():
+    agent, _ = start(POLICY)
+    bob = agent.connect(BOB)
+    for _ in range(100):
+        bob.error("Reload")
+        bob.error("Fetch", credential="other")
+        bob.error("Verify", token="jeton_nothing")
+    lines = [x for x in agent.log().splitlines() if "refused" in x]
+    for wanted in ("Reload by uid .*: PermissionDenied", "Verify by uid .*: InvalidToken",
+                   "Fetch of other by uid .*: NoSuchCredential: no \\[Fetch\\] section"):
+        assert sum(bool(re.search(wanted, x)) for x in lines) == 1, (wanted, lines)
+    assert len(lines) == 3, lines
 
 
 @test(needs=[root])
