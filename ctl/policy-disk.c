@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl/agent-paths.h"
 #include "protocol/base/cleanup.h"
 
 bool policy_disk_find(const struct args *a, struct jeton *jeton, struct policy_dirs *ret)
@@ -28,11 +29,18 @@ bool policy_disk_find(const struct args *a, struct jeton *jeton, struct policy_d
 		ret->n = 1;
 		return true;
 	}
-	if (jeton_socket_path(a->user ? JETON_SOCKET_USER : 0, asked, sizeof(asked)) < 0 ||
-	    jeton_socket_path((a->user ? JETON_SOCKET_USER : 0) | JETON_SOCKET_NO_ENV, usual,
-			      sizeof(usual)) < 0)
+	if (a->socket)
+		snprintf(asked, sizeof(asked), "%s", a->socket);
+	else if (jeton_socket_path(a->user ? JETON_SOCKET_USER : 0, asked, sizeof(asked)) < 0)
 		return false;
-	return !strcmp(a->socket ? a->socket : asked, usual);
+	if (agent_path(asked, "--policy", ret->room, sizeof(ret->room))) {
+		ret->paths[0] = ret->room;
+		ret->n = 1;
+		return true;
+	}
+	return jeton_socket_path((a->user ? JETON_SOCKET_USER : 0) | JETON_SOCKET_NO_ENV, usual,
+				 sizeof(usual)) >= 0 &&
+	       !strcmp(asked, usual);
 }
 
 static int64_t changed_us(const struct stat *st)

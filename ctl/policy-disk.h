@@ -6,9 +6,10 @@
 #include "protocol/jeton.h"
 
 /*
- * Where the policies of the agent that is asked are: by --policy, else in the usual places where it
- * is the system's agent, or the caller's own, that is asked. jeton: tells who that agent is, whose
- * files it trusts, where it can be reached. False where it can't be known where they are.
+ * Where the policies of the agent that is asked are: by --policy, else where the agent's own command
+ * line says, else in the usual places where it is the system's agent, or the caller's own, that is
+ * asked. jeton: tells who that agent is, whose files it trusts, where it can be reached. False where
+ * it can't be known where they are.
  */
 bool policy_disk_find(const struct args *a, struct jeton *jeton, struct policy_dirs *ret);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl/agent-paths.h"
 #include "ctl/output.h"
 #include "protocol/base/fd.h"
 #include "protocol/jeton.h"
@@ -35,7 +36,7 @@ static int own_state(char *dst, size_t size)
 	return (size_t)n < size ? EXIT_DONE : fail(EXIT_FAILED, "$HOME is too long");
 }
 
-/* Of an agent at a socket of its own only --state tells where its state is. */
+/* Of an agent at a socket of its own its command line tells where its state is, or --state does. */
 static int find(const struct args *a, const char *socket, struct restore_place *p)
 {
 	char usual[128];
@@ -45,6 +46,8 @@ static int find(const struct args *a, const char *socket, struct restore_place *
 		snprintf(p->path, sizeof(p->path), "%s", a->state);
 		return EXIT_DONE;
 	}
+	if (agent_path(socket, "--state", p->path, sizeof(p->path)))
+		return EXIT_DONE;
 	if (jeton_socket_path(flags, usual, sizeof(usual)) < 0 || strcmp(usual, socket) != 0)
 		return fail(EXIT_USAGE,
 			    "the agent at %s is none of the usual ones: --state DIR says where its "

@@ -2,6 +2,7 @@
 """The tool against a real agent: a token's whole life, and the exit statuses that scripts go by."""
 
 import json
+import os
 import subprocess
 
 from jeton import AGENT_UID, ALICE, IS_ROOT, Agent, has_form, main, program, root, test
@@ -107,6 +108,31 @@ def policies_are_checked_and_reloaded():
     agent.policy(POLICY)
     tool("policy", "check", f"{agent.policies}/test.policy")
     admin("reload")
+
+
+@test
+def an_agents_own_paths_are_found_by_its_command_line():
+    agent, tool = started()
+    assert "changed" not in tool("policy", "explain", "access", "acme/risk:read").stderr
+    agent.policy(POLICY, "later.policy")
+    done = tool("policy", "explain", "access", "acme/risk:read")
+    assert f"{agent.policies}/later.policy was changed" in done.stderr, done
+    assert "later.policy was changed" in tool("doctor", "--json=short", status=1).stdout
+    backup = f"{agent.dir}/backup"
+    Tool(agent, 0)("backup", backup, stdin="a passphrase")
+    os.chmod(backup, 0o644)
+    # As root's test the agent's user is no administrator, and can only lay it there.
+    done = tool("restore", backup, stdin="a passphrase", status=4 if IS_ROOT else 0)
+    assert not IS_ROOT or f"{agent.state}/restore" in done.stderr, done
+
+
+@test
+def what_the_agent_would_not_take_is_told_before_it_is_asked():
+    agent, tool = started()
+    value = tool("issue", "n").stdout
+    assert "plain" in tool("verify", "--scope", "acme/*:read", stdin=value, status=2).stderr
+    assert "30d" in tool("rotate", "n", "--grace", "31d", status=2).stderr
+    assert "narrows" not in tool("rotate", "n", "--grace", "30d").stderr
 
 
 main()
