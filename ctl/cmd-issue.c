@@ -11,15 +11,13 @@
 #include "ctl/commands.h"
 #include "ctl/facts.h"
 #include "ctl/input.h"
+#include "ctl/options.h"
 #include "ctl/output.h"
 #include "ctl/rotation.h"
 #include "ctl/select.h"
 #include "protocol/base/parse.h"
 #include "protocol/base/time.h"
 #include "protocol/client.h"
-
-/* The longest that the agent takes. */
-#define GRACE_MAX_S ((int64_t)(30 * SEC_PER_DAY))
 
 static int check_output(void)
 {
@@ -92,7 +90,8 @@ static int take_back(struct jeton *jeton, const struct id_text *id, int error, c
 		    strerror(-error), jeton_error_message(jeton), id->text);
 }
 
-static void remark_token(const struct args *a, const struct jeton_token *t)
+/* advice: what follows where it reaches all, or "". */
+static void remark_token(const struct args *a, const struct jeton_token *t, const char *advice)
 {
 	char when[FACTS_WHEN_MAX];
 
@@ -100,9 +99,8 @@ static void remark_token(const struct args *a, const struct jeton_token *t)
 	       facts_when_made(t->expires_us, when));
 	remark(a, "Its value is shown this once, and kept nowhere.");
 	if (!t->scopes)
-		remark(a,
-		       "It reaches all that %s has access to, now and later; --scope narrows that.",
-		       t->owner ? t->owner : "its owner");
+		remark(a, "It reaches all that %s has access to, now and later%s.",
+		       t->owner ? t->owner : "its owner", advice);
 }
 
 /* Prints the answer, by --json or the value alone. next: what to do where that failed, or "". */
@@ -140,7 +138,7 @@ int cmd_issue(const struct args *a)
 		return say_failed(jeton, r);
 	status = print_value(a, jeton, value, token, "");
 	if (status == EXIT_DONE)
-		remark_token(a, token);
+		remark_token(a, token, "; --scope narrows that");
 	return status;
 }
 
@@ -159,7 +157,7 @@ static int derive_from(const struct args *a, struct jeton *jeton, const struct j
 		return say_failed(jeton, r);
 	status = print_value(a, jeton, value, token, "");
 	if (status == EXIT_DONE) {
-		remark_token(a, token);
+		remark_token(a, token, "; --scope narrows that");
 		if (token->parent)
 			remark(a, "It ends with %s, from which it was derived, at the latest.",
 			       token->parent);
@@ -209,14 +207,14 @@ static int rotate(const struct args *a, struct jeton *jeton, const struct id_tex
 
 	/* Its users decide when it ends, and at the latest that it does. */
 	if (a->when_unused && grace_s == JETON_UNSET)
-		grace_s = GRACE_MAX_S;
+		grace_s = (int64_t)GRACE_MAX_S;
 	r = jeton_rotate(jeton, id->text, grace_s, a->lifetime_s, &value, &token, &previous);
 	if (r != 0)
 		return say_failed(jeton, r);
 	snprintf(ret_successor->text, sizeof(ret_successor->text), "%s", token->id);
 	status = print_value(a, jeton, value, token, next_of(previous));
 	if (status == EXIT_DONE) {
-		remark_token(a, token);
+		remark_token(a, token, "");
 		remark_previous(a, previous);
 	}
 	return status;

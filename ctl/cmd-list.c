@@ -102,7 +102,14 @@ static int verify(const struct args *a, struct jeton *jeton)
 int cmd_verify(const struct args *a)
 {
 	_cleanup_jeton_ struct jeton *jeton = NULL;
-	int status = ask_open(a, &jeton);
+	int status;
 
+	for (size_t i = 0; i < a->scopes.n; i++)
+		if (!scope_is_plain(span_of(a->scopes.texts[i])))
+			return fail(EXIT_USAGE,
+				    "--scope: '%.130s' has stars: a token is verified for a plain "
+				    "scope, like acme/risk:read",
+				    a->scopes.texts[i]);
+	status = ask_open(a, &jeton);
 	return status == EXIT_DONE ? verify(a, jeton) : status;
 }

@@ -70,7 +70,7 @@ static int read_grace(const struct args *a, const char *value, void *target)
 	int r = time_parse_span(value, &us);
 
 	(void)a;
-	if (r < 0 || us % USEC_PER_SEC != 0)
+	if (r < 0 || us % USEC_PER_SEC != 0 || us > GRACE_MAX_S * USEC_PER_SEC)
 		return -EINVAL;
 	*(int64_t *)target = (int64_t)(us / USEC_PER_SEC);
 	return 0;
@@ -228,7 +228,9 @@ static const struct {
 			  "30min'",
 			  NULL },
 	[OPTION_GRACE] = { read_grace,
-			   "is no time span of whole seconds: write it like 5min, 1h or 0", NULL },
+			   "is no time span of whole seconds, 30d at most: write it like 5min, "
+			   "1h or 0",
+			   NULL },
 	[OPTION_WHEN] = { read_when,
 			  "is no time: write it like 30d, 2027-01-31 or 2027-01-31T12:00:00Z",
 			  NULL },

@@ -6,13 +6,17 @@
 
 #include "ctl/args.h"
 #include "protocol/base/cleanup.h"
+#include "protocol/base/time.h"
+
+/* The longest grace that the agent takes. */
+#define GRACE_MAX_S (30 * SEC_PER_DAY)
 
 enum option_kind {
 	OPTION_FLAG,	   /* bool */
 	OPTION_TEXT,	   /* const char *, not empty */
 	OPTION_SCOPE,	   /* struct text_list, one more each time */
 	OPTION_SPAN,	   /* int64_t, whole seconds, 1 or more */
-	OPTION_GRACE,	   /* int64_t, whole seconds, 0 or more */
+	OPTION_GRACE,	   /* int64_t, whole seconds, 0 to GRACE_MAX_S */
 	OPTION_WHEN,	   /* int64_t, µs since the epoch */
 	OPTION_SINCE,	   /* int64_t, µs since the epoch: a span is so long ago */
 	OPTION_COUNT,	   /* int64_t, 1 or more */
