@@ -64,15 +64,25 @@ static int read_scope(const struct args *a, const char *value, void *target)
 	return 0;
 }
 
-static int read_grace(const struct args *a, const char *value, void *target)
+static int read_seconds(const struct args *a, const char *value, void *target)
 {
 	uint64_t us;
 	int r = time_parse_span(value, &us);
 
 	(void)a;
-	if (r < 0 || us % USEC_PER_SEC != 0 || us > GRACE_MAX_S * USEC_PER_SEC)
+	if (r < 0 || us % USEC_PER_SEC != 0)
 		return -EINVAL;
 	*(int64_t *)target = (int64_t)(us / USEC_PER_SEC);
+	return 0;
+}
+
+static int read_grace(const struct args *a, const char *value, void *target)
+{
+	int64_t s = 0;
+
+	if (read_seconds(a, value, &s) < 0 || s > (int64_t)GRACE_MAX_S)
+		return -EINVAL;
+	*(int64_t *)target = s;
 	return 0;
 }
 
@@ -80,7 +90,7 @@ static int read_span(const struct args *a, const char *value, void *target)
 {
 	int64_t s = 0;
 
-	if (read_grace(a, value, &s) < 0 || s < 1)
+	if (read_seconds(a, value, &s) < 0 || s < 1)
 		return -EINVAL;
 	*(int64_t *)target = s;
 	return 0;
