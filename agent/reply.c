@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "agent/audit.h"
+#include "protocol/base/time.h"
 #include "protocol/token.h"
 
 #define STD "org.varlink.service."
@@ -169,12 +170,15 @@ static void write_scopes(struct json_writer *w, const struct packed_scopes *scop
 	json_close(w, ']');
 }
 
-/* What is kept in whole seconds must not seem to be before the token was there. */
+/*
+ * What is kept in whole seconds must not seem to be before the token was there; where the clock was set back since, it
+ * may well be.
+ */
 static uint64_t last_used_us(const struct token_facts *facts)
 {
-	if (facts->last_used_us != 0 && facts->last_used_us < facts->created_us)
-		return facts->created_us;
-	return facts->last_used_us;
+	uint64_t us = facts->last_used_us;
+
+	return us < facts->created_us && facts->created_us - us < USEC_PER_SEC ? facts->created_us : us;
 }
 
 void write_token(struct json_writer *w, const struct token_facts *facts)
