@@ -22,6 +22,7 @@ import time
 
 import clock
 import peers
+import sweep
 import tap
 from peers import Peer
 from tap import Skip, main, scratch, test
@@ -141,6 +142,8 @@ class Agent:
             os.chown(self.var, AGENT_UID, AGENT_UID)
         self.uid, self.groups = (AGENT_UID, ()) if IS_ROOT else (None, ())
         self.pid = self.pidfd = self.tracer = None
+        # Whether values are looked for at the end of the test, in all that it leaves.
+        self.swept = True
         self.log_path = f"{self.dir}/log"
         self.clock = clock.Clock(self.dir, self.uid) if clocked else None
         self.settings(settings)
@@ -311,7 +314,11 @@ class Agent:
     def _stop_well(self):
         """At the end of a test that has passed."""
         if self.pid:
+            if self.swept:
+                sweep.look_at_process(self)
             self.stop()
+        if self.swept:
+            sweep.look_at_files(self)
 
     def _show(self):
         """At the end of a test that has failed."""

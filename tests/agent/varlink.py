@@ -11,6 +11,8 @@ import os
 import re
 import socket
 
+import sweep
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TEXT = open(os.path.join(TOP, "protocol", "io.jeton.Agent.varlink"), encoding="utf-8").read()
 SERVICE_TEXT = """interface org.varlink.service
@@ -197,6 +199,8 @@ class Client:
         message = {"method": full_name(method), **flags}
         if parameters is not None:
             message["parameters"] = parameters
+            if isinstance(parameters, dict):
+                sweep.note_sent(parameters)
         return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\0"
 
     def send(self, method, parameters=None, **flags):
@@ -238,6 +242,7 @@ class Client:
         if self.asked and not message.get("continues"):
             self.asked.popleft()
         check_reply(message, method if method and self._is_known(method) else None)
+        sweep.note_came(message.get("parameters", {}))
         return message
 
     @staticmethod
