@@ -72,7 +72,8 @@ def in_front(name):
     here = os.path.dirname(os.path.abspath(__file__))
     subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", path, f"{here}/{name}.c"], check=True)
     os.chmod(path, 0o755)
-    return {"LD_PRELOAD": path}
+    # Of a build with sanitizers theirs wants to be first, and is there anyway.
+    return {"LD_PRELOAD": path, "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:verify_asan_link_order=0"}
 
 
 # ---- what it takes -------------------------------------------------------------------------------
