@@ -64,16 +64,15 @@ static size_t read_words(pid_t pid, char words[static COMMAND_LINE_SIZE])
 	return (size_t)n;
 }
 
-/* The value of the last such option, as the agent takes it; NULL: it is not there. */
+/* The value of the last such option, as the agent takes it, a word with it or the next; NULL: it is not there. */
 static const char *value_of(const char *words, size_t n, const char *option)
 {
 	size_t length = strlen(option);
 	const char *found = NULL;
 
 	for (const char *w = words; w < words + n; w += strlen(w) + 1)
-		if (!strncmp(w, option, length) && w[length] == '=')
-			found = w + length + 1;
-		else if (!strcmp(w, option) && w + length + 1 < words + n)
+		if (!strncmp(w, option, length) &&
+		    (w[length] == '=' || (w[length] == '\0' && w + length + 1 < words + n)))
 			found = w + length + 1;
 	return found;
 }
