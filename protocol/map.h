@@ -84,7 +84,8 @@ static_assert(offsetof(struct map_slot, access_bytes) == 4 && offsetof(struct ma
 		      offsetof(struct map_slot, hash) == 24 &&
 		      offsetof(struct map_slot, access_at) == 56,
 	      "no reader has it otherwise");
-static_assert(sizeof(struct map_head) <= MAP_HEAD_BYTES && offsetof(struct map_head, n_slots) == 16 &&
+static_assert(sizeof(struct map_head) <= MAP_HEAD_BYTES &&
+		      offsetof(struct map_head, n_slots) == 16 &&
 		      offsetof(struct map_head, text_at) == 24 &&
 		      offsetof(struct map_head, state) == 64 &&
 		      offsetof(struct map_head, beat_us) == 72 &&
