@@ -462,6 +462,67 @@ int jeton_rotate(struct jeton *jeton, const char *id, int64_t grace_s, int64_t l
 		 const char **ret_value, const struct jeton_token **ret_token,
 		 const struct jeton_token **ret_previous) JETON_MUST_USE;
 
+/* ---- verifying at once ---- */
+
+/*
+ * For a service that verifies all the time: from any number of threads, and, where the policies let
+ * this process have a map (Map=yes), with no call to the agent.
+ *
+ * The map is memory of the agent's that this process can read and nobody but the agent write. What
+ * it says holds as an answer of the agent's would: what ended, before the verification began, by a
+ * revocation, its time, or a change of the policies, is not good. It says yes and nothing else. For
+ * all that it does not say yes to, and for tokens that are bound or have a limit of uses, the agent
+ * is asked within the same call; so is it for as long as there is no map, it is locked, or has not
+ * been heard of for two seconds. How often which of them answered, jeton_verifier_counts() says.
+ *
+ * A thread of the library's gets the map, and another when the agent has made a new one, and tells
+ * the agent every few seconds what was verified, for the last uses of tokens and its sums. All
+ * signals are blocked in it.
+ */
+struct jeton_verifier;
+
+/*
+ * Makes a verifier for the agent at this socket; path NULL: as jeton_socket_path(0). That there is
+ * no agent is no error. Free it with jeton_verifier_free().
+ * Returns 0; -ENAMETOOLONG or -EINVAL as jeton_new(); -EAGAIN (no more threads); -ENOMEM.
+ */
+int jeton_verifier_new(const char *path, struct jeton_verifier **ret_verifier) JETON_MUST_USE;
+
+/*
+ * Tells the agent what was not yet told, ends the thread, frees all. No call is under way. It takes
+ * up to four seconds where there is an agent that does not answer. NULL is fine. Also in a child of
+ * the process that made it, where it tells nothing.
+ */
+void jeton_verifier_free(struct jeton_verifier *verifier);
+
+/* What came of a verification. It is the caller's. */
+struct jeton_verified {
+	size_t size;		 /* set by JETON_VERIFIED_INIT */
+	char id[12];		 /* the token's */
+	int64_t expires_us;	 /* when it ends */
+	bool by_map;		 /* the agent was not asked */
+	char message[1024 - 40]; /* on failure: as jeton_error_message(); else "" */
+};
+#define JETON_VERIFIED_INIT                                           \
+	{                                                             \
+		sizeof(struct jeton_verified), "", JETON_UNSET, false, "" \
+	}
+
+/*
+ * As jeton_verify(), with its results, from any thread. ret NULL: nothing of it is wanted. On failure
+ * only ret's message is set; with -EINVAL because of ret (no JETON_VERIFIED_INIT) not even that.
+ */
+int jeton_verifier_verify(struct jeton_verifier *verifier, const char *value,
+			  const char *const *scopes, int bearer,
+			  struct jeton_verified *ret) JETON_MUST_USE;
+
+/*
+ * How many verifications the map said yes to, and of how many the agent was asked. Either may be
+ * NULL. From any thread; in a child both are 0.
+ */
+void jeton_verifier_counts(struct jeton_verifier *verifier, uint64_t *ret_by_map,
+			   uint64_t *ret_by_socket);
+
 /* ---- credentials ---- */
 
 enum {

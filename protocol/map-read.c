@@ -102,14 +102,14 @@ enum map_state map_view_state(const struct map_view *view)
 /* ---- the slot ---- */
 
 /* Where the id stands. Others may come and go meanwhile; an id that stands, stands where it is. */
-static const struct map_slot *find_slot(const struct map_view *view, uint64_t id)
+static const struct map_slot *find_slot(const struct map_view *view, const struct map_key *key)
 {
-	uint64_t at = map_slot_of(id, view->n_slots);
+	uint64_t at = key->slot;
 
 	for (int i = 0; i < MAP_PROBES_MAX; i++, at = (at + 1) & (view->n_slots - 1)) {
 		uint64_t other = load(&view->slots[at].id);
 
-		if (other == id)
+		if (other == key->id)
 			return &view->slots[at];
 		if (other == 0)
 			break;
@@ -162,11 +162,11 @@ static bool is_same_hash(const uint64_t a[static MAP_HASH_WORDS],
 
 /* ---- what it says ---- */
 
-static bool is_before(uint64_t expires_us)
+/* Whether that instant is still to come; *ret_now_us is the coarse clock's time. */
+static bool is_to_come(uint64_t expires_us, uint64_t *ret_now_us)
 {
-	if (clock_us(CLOCK_REALTIME_COARSE) + MARGIN_US < expires_us)
-		return true;
-	return clock_us(CLOCK_REALTIME) < expires_us;
+	*ret_now_us = clock_us(CLOCK_REALTIME_COARSE);
+	return *ret_now_us + MARGIN_US < expires_us || clock_us(CLOCK_REALTIME) < expires_us;
 }
 
 /*
@@ -226,24 +226,41 @@ static bool are_reached(struct span access, const char *const *scopes)
 	return true;
 }
 
+bool map_key_read(const struct map_view *view, struct span value, struct map_key *ret)
+{
+	/* Of no token is the id 0: it is what empty slots say. */
+	if (!token_read(value, &ret->id, &ret->secret) || ret->id == 0)
+		return false;
+	ret->slot = map_slot_of(ret->id, view->n_slots);
+	__builtin_prefetch(&view->slots[ret->slot]);
+	return true;
+}
+
+bool map_verify_key(const struct map_view *view, const struct map_key *key,
+		    const char *const *scopes, struct map_found *ret)
+{
+	const struct map_slot *slot;
+	uint64_t hash[MAP_HASH_WORDS], now_us;
+	struct map_entry entry;
+	struct span access;
+
+	view->hash.of(key->secret.p, hash);
+	slot = find_slot(view, key);
+	if (!slot || !copy_slot(slot, &entry) || entry.id != key->id ||
+	    !is_same_hash(entry.hash, hash))
+		return false;
+	if (!is_in_force(view->head) || !access_of(view, &entry, &access) ||
+	    !is_to_come(entry.expires_us, &now_us) || !are_reached(access, scopes))
+		return false;
+	*ret = (struct map_found){ key->id, entry.expires_us, now_us,
+				   (uint64_t)(slot - view->slots) };
+	return true;
+}
+
 bool map_verify(const struct map_view *view, struct span value, const char *const *scopes,
 		struct map_found *ret)
 {
-	uint64_t hash[MAP_HASH_WORDS], id;
-	struct map_entry entry;
-	const struct map_slot *slot;
-	struct span secret, access;
+	struct map_key key;
 
-	if (!token_read(value, &id, &secret) || id == 0)
-		return false;
-	__builtin_prefetch(&view->slots[map_slot_of(id, view->n_slots)]);
-	view->hash.of(secret.p, hash);
-	slot = find_slot(view, id);
-	if (!slot || !copy_slot(slot, &entry) || entry.id != id || !is_same_hash(entry.hash, hash))
-		return false;
-	if (!is_in_force(view->head) || !access_of(view, &entry, &access) ||
-	    !is_before(entry.expires_us) || !are_reached(access, scopes))
-		return false;
-	*ret = (struct map_found){ id, entry.expires_us, (uint64_t)(slot - view->slots) };
-	return true;
+	return map_key_read(view, value, &key) && map_verify_key(view, &key, scopes, ret);
 }

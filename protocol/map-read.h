@@ -27,17 +27,35 @@ struct map_view {
  */
 int map_view_init(const void *map, uint64_t bytes, struct map_view *ret) MUST_USE;
 
+/* What a value asks for, and where the search for it begins. */
+struct map_key {
+	uint64_t id;
+	struct span secret;
+	uint64_t slot;
+};
+
 /* What a token was found to be. */
 struct map_found {
 	uint64_t id;
 	uint64_t expires_us;
-	uint64_t slot; /* where it stands */
+	uint64_t now_us; /* the coarse clock's time, when it was good */
+	uint64_t slot;	 /* where it stands */
 };
 
 /*
- * Whether the map says that this value is good now, and reaches all of scopes (a list that ends with
- * NULL; or NULL: none). False says nothing but that the agent has to be asked.
+ * Takes a value apart, and has its slot brought near. False: it is no token that a map could have.
+ * *ret lives as long as the value.
  */
+bool map_key_read(const struct map_view *view, struct span value, struct map_key *ret) MUST_USE;
+
+/*
+ * Whether the map says that this is good now, and reaches all of scopes (a list that ends with NULL;
+ * or NULL: none). False says nothing but that the agent has to be asked.
+ */
+bool map_verify_key(const struct map_view *view, const struct map_key *key,
+		    const char *const *scopes, struct map_found *ret) MUST_USE;
+
+/* Both at once. */
 bool map_verify(const struct map_view *view, struct span value, const char *const *scopes,
 		struct map_found *ret) MUST_USE;
 
