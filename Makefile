@@ -155,7 +155,7 @@ $(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(tes
 $(B)/tests/fuzz/fuzz-agent: $(call objects,$(call sources,tests/fuzz/agent-*.c)) tests/fuzz/agent.wrap
 $(B)/tests/support/jetond-clock $(B)/tests/fuzz/fuzz-agent: $(B)/tests/support/clock.o
 fuzzers: $(fuzz_programs)
-tests: $(test_programs) $(B)/tests/support/jetond-clock $(if $(FUZZ),,fuzzers)
+tests: $(test_programs) $(bench_programs) $(B)/tests/support/jetond-clock $(if $(FUZZ),,fuzzers)
 benches: $(bench_programs)
 
 # ---- what people ask for -------------------------------------------------------------------------
@@ -176,8 +176,8 @@ run: all ## an agent of your own in a temporary directory, in the foreground
 	@tests/support/run-agent $(B)
 check: all tests ## every test; T=unit/test-vault: those that match
 	@tests/run $(B) $(T)
-bench: all benches ## what things cost, beside floors and rivals; BENCH="verify start" for some
-	@tests/bench/run $(B) $(BENCH)
+bench: all benches ## what things cost, beside floors and rivals; BENCH="verify start" for some; PAGE=yes: docs/performance.md too
+	@tests/bench/run $(B) $(if $(PAGE),--page) $(BENCH)
 bench-instructions: all; @tests/ground/test-instructions ## instructions a call, beside those of before (make check does, too)
 fuzz: ## bytes made up by libFuzzer, TIME seconds (60) for each target; T=json: those that match
 	@tests/fuzz/run $(or $(TIME),60) $(T)

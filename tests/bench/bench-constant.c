@@ -27,7 +27,7 @@ enum { POOL = 16, MESSAGE_MAX = 256, STRANGER = 54321, TRIES = 3 };
 static uint64_t n_measurements = 1000000;
 
 /* A leak is there each time, chance is not. */
-static void report_leak(const char *what, const struct leak_case *c, uint64_t n)
+static void report_leak(const char *key, const char *what, const struct leak_case *c, uint64_t n)
 {
 	double t = 0, ns;
 
@@ -37,14 +37,14 @@ static void report_leak(const char *what, const struct leak_case *c, uint64_t n)
 			break;
 	}
 	printf("(%.2f ns)\n", ns);
-	report_value(what, t, "|t|", AT_MOST, LEAK_BOUND);
+	report_value(key, what, t, "|t|", AT_MOST, LEAK_BOUND);
 }
 
-static void report_control(const char *what, const struct leak_case *c, uint64_t n)
+static void report_control(const char *key, const char *what, const struct leak_case *c, uint64_t n)
 {
 	double ns;
 
-	report_value(what, leak_measure(c, n, &ns), "|t|", AT_LEAST, 10);
+	report_value(key, what, leak_measure(c, n, &ns), "|t|", AT_LEAST, 10);
 }
 
 /*
@@ -187,12 +187,12 @@ static void check_calls(struct calls *c, const char *error)
 	}
 }
 
-static void measure_calls(const char *what, struct calls *c, const char *error)
+static void measure_calls(const char *key, const char *what, struct calls *c, const char *error)
 {
 	struct leak_case leak = { prepare_call, run_call, c };
 
 	check_calls(c, error);
-	report_leak(what, &leak, n_measurements / 10);
+	report_leak(key, what, &leak, n_measurements / 10);
 }
 
 static struct calls *calls_new(int fd)
@@ -233,13 +233,13 @@ static void unknown_and_wrong(int fd, char issued[][68])
 		add_call(c, true, i, "Verify", "token", wrong);
 		add_call(control, true, i, "Verify", "token", issued[i]);
 	}
-	measure_calls("Verify: an id that there is none of, and a wrong secret", c, "InvalidToken");
-	report_control("  control: a right secret", &leak, n_measurements / 100);
+	measure_calls("verify", "Verify: an id that there is none of, and a wrong secret", c, "InvalidToken");
+	report_control("verify.control", "  control: a right secret", &leak, n_measurements / 100);
 	free(c);
 	free(control);
 }
 
-static void unknown_and_foreign(const char *what, const char *method, int fd, char issued[][68])
+static void unknown_and_foreign(const char *key, const char *what, const char *method, int fd, char issued[][68])
 {
 	struct calls *c = calls_new(fd);
 	char wrong[TOKEN_LEN + 1], id[TOKEN_ID_LEN + 1] = "";
@@ -251,7 +251,7 @@ static void unknown_and_foreign(const char *what, const char *method, int fd, ch
 		memcpy(id, issued[i] + 6, TOKEN_ID_LEN);
 		add_call(c, true, i, method, "id", id);
 	}
-	measure_calls(what, c, "NoSuchToken");
+	measure_calls(key, what, c, "NoSuchToken");
 	free(c);
 }
 
@@ -269,7 +269,7 @@ static void credentials(int own, int fd)
 		snprintf(name, sizeof(name), "there-%04zu", 2 * i + 1);
 		add_call(c, false, i, "Fetch", "credential", name);
 	}
-	measure_calls("Fetch: what there is none of, and what is for others", c, "NoSuchCredential");
+	measure_calls("fetch", "Fetch: what there is none of, and what is for others", c, "NoSuchCredential");
 	free(c);
 }
 
@@ -306,7 +306,7 @@ static void at_the_socket(void)
 	int own, fd;
 
 	write_policy(policy, sizeof(policy));
-	if (test_agent_init(&agent, &(struct test_agent_options){ .policy = policy }) < 0)
+	if (test_agent_init(&agent, &(struct test_agent_options){ .under = bench_tmp(), .policy = policy }) < 0)
 		give_up("no agent");
 	own = test_agent_connect(&agent);
 	for (size_t i = 0; i < POOL; i++)
@@ -314,11 +314,11 @@ static void at_the_socket(void)
 			give_up("no token");
 	fd = connect_stranger(&agent);
 	if (fd < 0) {
-		report_skipped("at the socket", "run by root this can be somebody else as well");
+		report_skipped("verify", "at the socket", "run by root this can be somebody else as well");
 	} else {
 		unknown_and_wrong(fd, issued);
-		unknown_and_foreign("Revoke: an id that there is none of, and another's", "Revoke", fd, issued);
-		unknown_and_foreign("Rotate: an id that there is none of, and another's", "Rotate", fd, issued);
+		unknown_and_foreign("revoke", "Revoke: an id that there is none of, and another's", "Revoke", fd, issued);
+		unknown_and_foreign("rotate", "Rotate: an id that there is none of, and another's", "Rotate", fd, issued);
 		credentials(own, fd);
 		close(fd);
 	}
@@ -330,17 +330,19 @@ int main(void)
 {
 	const char *asked = getenv("BENCH_MEASUREMENTS");
 
+	if (is_tiny())
+		n_measurements = 100000;
 	if (asked && (n_measurements = strtoull(asked, NULL, 10)) < 1000)
 		give_up("BENCH_MEASUREMENTS is a number of at least 1000");
 	pin(0);
 	if (sodium_init() < 0)
 		give_up("no libsodium");
 	make_alone();
-	report_leak("the hash of a secret, wrong in its first byte or its last", &(struct leak_case){ prepare_hash, run_hash, NULL },
+	report_leak("hash", "the hash of a secret, wrong in its first byte or its last", &(struct leak_case){ prepare_hash, run_hash, NULL },
 		    n_measurements);
-	report_control("  control: a comparison that stops where they differ",
+	report_control("hash.control", "  control: a comparison that stops where they differ",
 		       &(struct leak_case){ prepare_hash, run_memcmp, NULL }, n_measurements / 10);
-	report_leak("a token's form, wrong in its first digit or its last", &(struct leak_case){ prepare_form, run_form, NULL },
+	report_leak("form", "a token's form, wrong in its first digit or its last", &(struct leak_case){ prepare_form, run_form, NULL },
 		    n_measurements);
 	vault_free(alone.vault);
 	at_the_socket();

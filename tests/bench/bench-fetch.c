@@ -55,7 +55,7 @@ static double call_round(int fd, const struct exchange *x)
 	uint64_t start = now_ns(), now = start;
 	unsigned n = 0;
 
-	while (now - start < ROUND_NS) {
+	while (now - start < round_ns(ROUND_NS)) {
 		for (int i = 0; i < 64; i++, n++)
 			if (test_call(fd, x->request, x->n_request, buf, sizeof(buf)) < 0)
 				give_up("the connection was lost");
@@ -64,26 +64,36 @@ static double call_round(int fd, const struct exchange *x)
 	return n * 1e9 / (double)(now - start);
 }
 
-static void measure(int fd, const struct exchange *x, const char *what, double at_least)
+static const char *name(const char *key, const char *last, char dst[static 64])
+{
+	snprintf(dst, 64, "%s.%s", key, last);
+	return dst;
+}
+
+/* `key` is "user" or "unit". */
+static void measure(int fd, const struct exchange *x, const char *key, const char *what, double at_least)
 {
 	struct series floor = { 0 }, jeton = { 0 }, to_floor = { 0 };
 	struct echo echo;
+	char buf[64];
+	int echo_fd;
 
 	echo_start(&echo, x->n_request, x->reply, x->n_reply);
-	call_round(echo.fd, x);
+	echo_fd = connect_to(echo.socket);
+	call_round(echo_fd, x);
 	call_round(fd, x);
 	for (unsigned i = rounds(15); i > 0; i--) {
-		double f = call_round(echo.fd, x), j = call_round(fd, x);
+		double f = call_round(echo_fd, x), j = call_round(fd, x);
 
 		series_add(&floor, f);
 		series_add(&jeton, j);
 		series_add(&to_floor, j / f);
 	}
 	printf("(%zu bytes to the agent, %zu back)\n", x->n_request, x->n_reply);
-	report("bare epoll echo of the same bytes", &floor, "/s", NO_BOUND, 0);
-	report(what, &jeton, "/s", NO_BOUND, 0);
-	report("  as a part of the echo", &to_floor, "", at_least > 0 ? AT_LEAST : NO_BOUND,
-	       at_least);
+	report(name(key, "echo", buf), "bare epoll echo of the same bytes", &floor, "/s", NO_BOUND, 0);
+	report(name(key, "jeton", buf), what, &jeton, "/s", NO_BOUND, 0);
+	report(name(key, "to-echo", buf), "  as a part of the echo", &to_floor, "", AT_LEAST, at_least);
+	close(echo_fd);
 	echo_stop(&echo);
 }
 
@@ -94,16 +104,16 @@ int main(void)
 	int fd;
 
 	pin(0);
-	if (test_agent_init(&agent, &(struct test_agent_options){ .policy = policy }) < 0)
+	if (test_agent_init(&agent, &(struct test_agent_options){ .under = bench_tmp(), .policy = policy }) < 0)
 		give_up("no agent");
 	fd = test_agent_connect(&agent);
 	if (!make_exchange(fd, "api-key", &x))
 		give_up("Fetch failed: %s", x.reply);
-	measure(fd, &x, "Fetch by user, one at a time", 0.6);
+	measure(fd, &x, "user", "Fetch by user, one at a time", 0.6);
 	if (make_exchange(fd, "by-unit", &x))
-		measure(fd, &x, "Fetch by unit, one at a time", 0.6);
+		measure(fd, &x, "unit", "Fetch by unit, one at a time", 0.6);
 	else
-		report_skipped("Fetch by unit",
+		report_skipped("unit.jeton", "Fetch by unit",
 			       "this process is in no unit of the manager that the agent goes by");
 	close(fd);
 	test_agent_done(&agent);

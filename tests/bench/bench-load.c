@@ -58,7 +58,7 @@ static void verify_round(int fd, const char *request, size_t n, struct latencies
 		after = now_ns();
 		latencies_add(l, after - before);
 		before = after;
-	} while (after - start < ROUND_NS);
+	} while (after - start < round_ns(ROUND_NS));
 }
 
 static void set_running(bool run)
@@ -68,12 +68,18 @@ static void set_running(bool run)
 	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
 }
 
-static void measure(int fd, const char *request, size_t n, const char *how)
+static const char *name(const char *key, const char *last, char dst[static 64])
+{
+	snprintf(dst, 64, "%s.%s", key, last);
+	return dst;
+}
+
+static void measure(int fd, const char *request, size_t n, const char *key, const char *how)
 {
 	struct series idle50 = { 0 }, idle99 = { 0 }, busy50 = { 0 }, busy99 = { 0 }, ratio50 = { 0 }, ratio99 = { 0 };
 	struct series rate = { 0 };
 	struct latencies l = { 0 };
-	char what[128];
+	char what[128], k[64];
 
 	for (unsigned i = rounds(9); i > 0; i--) {
 		double i50, i99, b50, b99;
@@ -85,7 +91,7 @@ static void measure(int fd, const char *request, size_t n, const char *how)
 		set_running(true);
 		issued = atomic_load(&shared->issued);
 		verify_round(fd, request, n, &l);
-		series_add(&rate, (double)(atomic_load(&shared->issued) - issued) * 1e9 / ROUND_NS);
+		series_add(&rate, (double)(atomic_load(&shared->issued) - issued) * 1e9 / (double)round_ns(ROUND_NS));
 		set_running(false);
 		b50 = latencies_at(&l, 0.5);
 		b99 = latencies_at(&l, 0.99);
@@ -97,15 +103,16 @@ static void measure(int fd, const char *request, size_t n, const char *how)
 		series_add(&ratio99, b99 / i99);
 	}
 	printf("(%s)\n", how);
-	report("Verify of an idle agent, median", &idle50, "us", NO_BOUND, 0);
-	report("Verify of an idle agent, p99", &idle99, "us", NO_BOUND, 0);
-	report("Verify while another client issues, median", &busy50, "us", NO_BOUND, 0);
-	report("Verify while another client issues, p99", &busy99, "us", NO_BOUND, 0);
-	report("  tokens issued meanwhile", &rate, "/s", NO_BOUND, 0);
+	report(name(key, "idle.median", k), "Verify of an idle agent, median", &idle50, "us", NO_BOUND, 0);
+	report(name(key, "idle.p99", k), "Verify of an idle agent, p99", &idle99, "us", NO_BOUND, 0);
+	report(name(key, "busy.median", k), "Verify while another client issues, median", &busy50, "us",
+	       NO_BOUND, 0);
+	report(name(key, "busy.p99", k), "Verify while another client issues, p99", &busy99, "us", NO_BOUND, 0);
+	report(name(key, "issued", k), "  tokens issued meanwhile", &rate, "/s", NO_BOUND, 0);
 	snprintf(what, sizeof(what), "  median beside the idle agent's (%s)", how);
-	report(what, &ratio50, "times", AT_MOST, 1.5);
+	report(name(key, "to-idle.median", k), what, &ratio50, "times", AT_MOST, 1.5);
 	snprintf(what, sizeof(what), "  p99 beside the idle agent's (%s)", how);
-	report(what, &ratio99, "times", AT_MOST, 3);
+	report(name(key, "to-idle.p99", k), what, &ratio99, "times", AT_MOST, 3);
 	latencies_done(&l);
 }
 
@@ -148,13 +155,13 @@ int main(void)
 				 "{\"method\":\"io.jeton.Agent.Verify\",\"parameters\":{\"token\":\"%s\"}}", token);
 
 	issuing = start_issuing(&agent, -1);
-	measure(fd, request, n, "wherever the kernel puts each");
+	measure(fd, request, n, "free", "wherever the kernel puts each");
 	stop_issuing(issuing);
 
 	pin(0);
 	pin_main_thread(agent.pid, 0);
 	issuing = start_issuing(&agent, 1);
-	measure(fd, request, n, "agent and verifier on one processor");
+	measure(fd, request, n, "one", "agent and verifier on one processor");
 	stop_issuing(issuing);
 
 	close(fd);

@@ -1,9 +1,9 @@
-/* tests/bench/measure.c - medians and the middle half, since a mean is whatever the worst neighbour makes it. */
+/* tests/bench/measure.c - figures go to two places, people's eyes and $BENCH_JSON, from one call, so that they can't differ. */
 #include "tests/bench/measure.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,122 +38,129 @@ void pin_main_thread(pid_t pid, int cpu)
 	set_affinity(pid, cpu);
 }
 
-void series_add(struct series *s, double value)
+void pin_process(pid_t pid, int cpu)
 {
-	if (s->n < sizeof(s->v) / sizeof(s->v[0]))
-		s->v[s->n++] = value;
+	char path[64];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	d = opendir(path);
+	if (!d)
+		give_up("%s can't be read", path);
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			set_affinity((pid_t)strtol(e->d_name, NULL, 10), cpu);
+	closedir(d);
 }
 
-static int compare_doubles(const void *a, const void *b)
+/* A mapping counts as locked by its flags, or by its name: memfd_secret's pages can't be swapped whatever these say. */
+struct resident resident_of(pid_t pid)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	struct resident r = { 0 };
+	char path[64], line[512];
+	bool secret = false;
+	double rss = 0;
+	FILE *f;
 
-	return (x > y) - (x < y);
-}
-
-double series_at(const struct series *s, double part)
-{
-	struct series sorted = *s;
-
-	if (s->n == 0)
-		return 0;
-	qsort(sorted.v, sorted.n, sizeof(sorted.v[0]), compare_doubles);
-	return sorted.v[(size_t)(part * (double)(sorted.n - 1) + 0.5)];
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		give_up("%s can't be read", path);
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "secretmem"))
+			secret = true;
+		if (sscanf(line, "Rss: %lf", &rss) == 1)
+			r.all += rss / 1024;
+		if (strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		if (secret || strstr(line, " lo"))
+			r.locked += rss / 1024;
+		secret = false;
+	}
+	fclose(f);
+	return r;
 }
 
 void latencies_add(struct latencies *l, uint64_t ns)
 {
-	if (l->n == l->size) {
-		l->size = l->size ? l->size * 2 : 65536;
-		l->v = reallocarray(l->v, l->size, sizeof(l->v[0]));
-		if (!l->v)
-			give_up("no memory");
-	}
-	l->v[l->n++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+	if (!latencies_push(l, ns))
+		give_up("no memory");
 }
 
-static int compare_uints(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-double latencies_at(struct latencies *l, double part)
-{
-	if (l->n == 0)
-		return 0;
-	qsort(l->v, l->n, sizeof(l->v[0]), compare_uints);
-	return (double)l->v[(size_t)(part * (double)(l->n - 1))];
-}
-
-void latencies_clear(struct latencies *l)
-{
-	l->n = 0;
-}
-
-void latencies_done(struct latencies *l)
-{
-	free(l->v);
-	*l = (struct latencies){ 0 };
-}
-
-static bool holds(double value, enum bound bound, double limit)
-{
-	return bound == NO_BOUND || (bound == AT_LEAST ? value >= limit : value <= limit);
-}
-
-/* A number with as many digits as mean anything. */
-static const char *number(double value, char dst[static 32])
-{
-	if (value >= 1000)
-		snprintf(dst, 32, "%.0f", value);
-	else
-		snprintf(dst, 32, "%.3g", value);
-	return dst;
-}
-
-static void report_json(const char *what, const struct series *s, const char *unit, enum bound bound, double limit)
+/* NULL: nobody wants it. To be closed. */
+static FILE *open_json(void)
 {
 	const char *path = getenv("BENCH_JSON");
-	FILE *f = path && *path ? fopen(path, "ae") : NULL;
 
-	if (!f)
-		return;
-	fprintf(f, "{\"what\":\"%s\",\"unit\":\"%s\",\"median\":%g,\"low\":%g,\"high\":%g,\"samples\":%zu", what,
-		unit, series_at(s, 0.5), series_at(s, 0.25), series_at(s, 0.75), s->n);
-	if (bound != NO_BOUND)
-		fprintf(f, ",\"%s\":%g,\"holds\":%s", bound == AT_LEAST ? "atLeast" : "atMost", limit,
-			holds(series_at(s, 0.5), bound, limit) ? "true" : "false");
-	fputs("}\n", f);
-	fclose(f);
+	return path && *path ? fopen(path, "ae") : NULL;
 }
 
-void report(const char *what, const struct series *s, const char *unit, enum bound bound, double limit)
+void report(const char *key, const char *what, const struct series *s, const char *unit, enum bound bound, double limit)
 {
 	char median[32], low[32], high[32], text[32], spread[80] = "", target[80] = "";
 	double value = series_at(s, 0.5);
+	FILE *json = open_json();
 
 	if (s->n > 1)
-		snprintf(spread, sizeof(spread), "%s to %s", number(series_at(s, 0.25), low),
-			 number(series_at(s, 0.75), high));
+		snprintf(spread, sizeof(spread), "%s to %s", stats_number(series_at(s, 0.25), low),
+			 stats_number(series_at(s, 0.75), high));
 	if (bound != NO_BOUND)
 		snprintf(target, sizeof(target), "%s %s: %s", bound == AT_LEAST ? "at least" : "at most",
-			 number(limit, text), holds(value, bound, limit) ? "yes" : "NO");
-	printf("%-58s %9s %-8s %-20s %s\n", what, number(value, median), unit, spread, target);
+			 stats_number(limit, text), bound_holds(value, bound, limit) ? "yes" : "NO");
+	printf("%-58s %9s %-8s %-20s %s\n", what, stats_number(value, median), unit, spread, target);
 	fflush(stdout);
-	report_json(what, s, unit, bound, limit);
+	if (json) {
+		/* What is under another line is set in by two, for eyes alone. */
+		stats_write(json, &(struct figure){ key, what + strspn(what, " "), unit, bound, limit }, s);
+		fclose(json);
+	}
 }
 
-void report_value(const char *what, double value, const char *unit, enum bound bound, double limit)
+void report_value(const char *key, const char *what, double value, const char *unit, enum bound bound, double limit)
 {
-	report(what, &(struct series){ .v = { value }, .n = 1 }, unit, bound, limit);
+	report(key, what, &(struct series){ .v = { value }, .n = 1 }, unit, bound, limit);
 }
 
-void report_skipped(const char *what, const char *why)
+void report_points(const char *key, const char *what, const char *unit, const struct point *points, size_t n)
 {
+	FILE *json = open_json();
+
+	if (!json)
+		return;
+	stats_write_points(json, &(struct figure){ .key = key, .what = what, .unit = unit }, points, n);
+	fclose(json);
+}
+
+void report_spread(const char *key, const char *what, struct latencies *l)
+{
+	static const double parts[] = { 0.01, 0.05, 0.1, 0.2,  0.3,   0.4,  0.5,   0.6,   0.7,    0.8,
+					0.9,  0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999 };
+	struct point points[sizeof(parts) / sizeof(parts[0])];
+	const size_t n = sizeof(parts) / sizeof(parts[0]);
+
+	for (size_t i = 0; i < n; i++)
+		points[i] = (struct point){ parts[i], latencies_at(l, parts[i]) / 1000 };
+	report_points(key, what, "us", points, n);
+}
+
+void report_skipped(const char *key, const char *what, const char *why)
+{
+	FILE *json = open_json();
+
 	printf("%-58s skipped: %s\n", what, why);
 	fflush(stdout);
+	if (json) {
+		stats_write_skipped(json, key, what + strspn(what, " "), why);
+		fclose(json);
+	}
+}
+
+const char *bench_tmp(void)
+{
+	const char *dir = getenv("BENCH_TMP");
+
+	return dir && *dir ? dir : "/tmp";
 }
 
 void give_up(const char *format, ...)
@@ -167,10 +174,34 @@ void give_up(const char *format, ...)
 	exit(EXIT_FAILURE);
 }
 
+static bool size_is(const char *name)
+{
+	const char *size = getenv("BENCH_SIZE");
+
+	return size && strcmp(size, name) == 0;
+}
+
+bool is_tiny(void)
+{
+	return size_is("tiny");
+}
+
 unsigned rounds(unsigned usual)
 {
 	const char *text = getenv("BENCH_ROUNDS");
-	unsigned n = text ? (unsigned)strtoul(text, NULL, 10) : usual;
+	unsigned n = text ? (unsigned)strtoul(text, NULL, 10) : is_tiny() ? 1 : size_is("short") ? usual / 3 : usual;
 
 	return n < 1 ? 1 : n > 128 ? 128 : n;
+}
+
+uint64_t round_ns(uint64_t usual)
+{
+	const uint64_t tiny = 2000000;
+
+	return is_tiny() && usual > tiny ? tiny : usual;
+}
+
+size_t sized(size_t usual, size_t tiny)
+{
+	return is_tiny() ? tiny : usual;
 }

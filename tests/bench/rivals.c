@@ -7,21 +7,25 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "protocol/base/cleanup.h"
 #include "tests/bench/measure.h"
 
 #define MUNGE_OPT_SOCKET 8
+#define CALLERS_MAX 16
+#define CREDENTIALS_MAX 20000
 
 static struct {
 	void *(*ctx_create)(void);
@@ -31,50 +35,44 @@ static struct {
 	int (*decode)(const char *credential, void *context, void **data, int *n, uid_t *uid, gid_t *gid);
 } libmunge;
 
-static _Noreturn void echo_loop(int fd, size_t n_request, const char *reply, size_t n_reply)
+static int try_connect(const char *path)
 {
-	struct epoll_event event = { .events = EPOLLIN };
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	static char buf[65536];
-	size_t have = 0;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-	for (;;) {
-		ssize_t n;
-
-		if (epoll_wait(epoll, &event, 1, -1) < 1)
-			continue;
-		n = recv(fd, buf, sizeof(buf), 0);
-		if (n <= 0)
-			_exit(0);
-		for (have += (size_t)n; have >= n_request; have -= n_request)
-			if (send(fd, reply, n_reply, MSG_NOSIGNAL) < 0)
-				_exit(1);
-	}
+	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return steal_fd(&fd);
 }
 
-void echo_start(struct echo *e, size_t n_request, const char *reply, size_t n_reply)
+int connect_to(const char *path)
 {
-	int pair[2];
+	int fd = try_connect(path);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		give_up("socketpair: %s", strerror(errno));
-	e->pid = fork();
-	if (e->pid < 0)
-		give_up("fork: %s", strerror(errno));
-	if (e->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(pair[0]);
-		echo_loop(pair[1], n_request, reply, n_reply);
-	}
-	close(pair[1]);
-	e->fd = pair[0];
+	if (fd < 0)
+		give_up("%s: %s", path, strerror(-fd));
+	return fd;
 }
 
-void echo_stop(struct echo *e)
+static void a_moment(void)
 {
-	close(e->fd);
-	waitpid(e->pid, NULL, 0);
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+/* ---- MUNGE ------------------------------------------------------------------------------------- */
+
+/* NULL: none. */
+static void *make_context(const struct munge *m)
+{
+	void *context = libmunge.ctx_create();
+
+	if (context && libmunge.ctx_set(context, MUNGE_OPT_SOCKET, m->socket) != 0) {
+		libmunge.ctx_destroy(context);
+		context = NULL;
+	}
+	return context;
 }
 
 static bool load_library(struct munge *m)
@@ -87,8 +85,8 @@ static bool load_library(struct munge *m)
 	*(void **)&libmunge.ctx_destroy = dlsym(m->library, "munge_ctx_destroy");
 	*(void **)&libmunge.encode = dlsym(m->library, "munge_encode");
 	*(void **)&libmunge.decode = dlsym(m->library, "munge_decode");
-	m->context = libmunge.ctx_create();
-	return m->context && libmunge.ctx_set(m->context, MUNGE_OPT_SOCKET, m->socket) == 0;
+	m->context = make_context(m);
+	return m->context != NULL;
 }
 
 static void make_key(const char *path)
@@ -141,7 +139,7 @@ bool munge_start(struct munge *m, const char *under)
 		free(credential);
 		if (credential)
 			return true;
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		a_moment();
 	}
 	munge_stop(m);
 	return false;
@@ -166,21 +164,190 @@ void munge_stop(struct munge *m)
 	m->pid = 0;
 }
 
-char *munge_encode_one(struct munge *m)
+static char *encode(void *context)
 {
 	char *credential = NULL;
 
-	return libmunge.encode(&credential, m->context, NULL, 0) == 0 ? credential : NULL;
+	return libmunge.encode(&credential, context, NULL, 0) == 0 ? credential : NULL;
 }
 
-bool munge_decode_one(struct munge *m, const char *credential)
+static bool decode(void *context, const char *credential)
 {
 	void *data = NULL;
 	uid_t uid;
 	gid_t gid;
 	int n, r;
 
-	r = libmunge.decode(credential, m->context, &data, &n, &uid, &gid);
+	r = libmunge.decode(credential, context, &data, &n, &uid, &gid);
 	free(data);
 	return r == 0;
+}
+
+char *munge_encode_one(struct munge *m)
+{
+	return encode(m->context);
+}
+
+bool munge_decode_one(struct munge *m, const char *credential)
+{
+	return decode(m->context, credential);
+}
+
+/* One of those who decode at once: all make, then all start together. */
+struct caller {
+	const struct munge *m;
+	pthread_barrier_t *made;
+	uint64_t ns;
+	char *credentials[CREDENTIALS_MAX];
+	uint32_t took[CREDENTIALS_MAX];
+	size_t n, n_good;
+};
+
+static void make_credentials(struct caller *c, void *context)
+{
+	for (uint64_t start = now_ns(); c->n < CREDENTIALS_MAX && (c->n == 0 || now_ns() - start < c->ns); c->n++) {
+		c->credentials[c->n] = encode(context);
+		if (!c->credentials[c->n])
+			give_up("MUNGE makes no credential");
+	}
+}
+
+static void *call(void *userdata)
+{
+	struct caller *c = userdata;
+	void *context = make_context(c->m);
+	uint64_t before, after;
+
+	if (!context)
+		give_up("MUNGE: no context");
+	make_credentials(c, context);
+	pthread_barrier_wait(c->made);
+	before = now_ns();
+	for (size_t i = 0; i < c->n; i++, before = after) {
+		c->n_good += decode(context, c->credentials[i]);
+		after = now_ns();
+		c->took[i] = (uint32_t)(after - before);
+	}
+	libmunge.ctx_destroy(context);
+	return NULL;
+}
+
+/* How many were decoded. */
+static size_t finish_caller(struct caller *c, struct latencies *latencies)
+{
+	size_t n = c->n;
+
+	if (c->n_good != n)
+		give_up("MUNGE decoded only %zu of %zu", c->n_good, n);
+	for (size_t i = 0; i < n; i++) {
+		if (latencies)
+			latencies_add(latencies, c->took[i]);
+		free(c->credentials[i]);
+	}
+	free(c);
+	return n;
+}
+
+double munge_decode_many(struct munge *m, unsigned n_callers, uint64_t ns, struct latencies *latencies)
+{
+	struct caller *callers[CALLERS_MAX];
+	pthread_t threads[CALLERS_MAX];
+	pthread_barrier_t made;
+	uint64_t start;
+	size_t n = 0;
+
+	pthread_barrier_init(&made, NULL, n_callers + 1);
+	for (unsigned i = 0; i < n_callers; i++) {
+		callers[i] = calloc(1, sizeof(*callers[i]));
+		if (!callers[i])
+			give_up("no memory");
+		callers[i]->m = m;
+		callers[i]->made = &made;
+		callers[i]->ns = ns;
+		if (pthread_create(&threads[i], NULL, call, callers[i]) != 0)
+			give_up("no thread");
+	}
+	pthread_barrier_wait(&made);
+	start = now_ns();
+	for (unsigned i = 0; i < n_callers; i++)
+		pthread_join(threads[i], NULL);
+	start = now_ns() - start;
+	for (unsigned i = 0; i < n_callers; i++)
+		n += finish_caller(callers[i], latencies);
+	pthread_barrier_destroy(&made);
+	return (double)n * 1e9 / (double)start;
+}
+
+/* ---- Redis ------------------------------------------------------------------------------------- */
+
+static void exec_redis(const struct redis *r)
+{
+	static const char *const programs[] = { "redis-server", "redis-check-rdb" };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* The same program, which goes by its name: redis-tools has it without a service that would start at its install. */
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+		execlp(programs[i], "redis-server", "--port", "0", "--unixsocket", r->socket, "--unixsocketperm", "600",
+		       "--dir", r->dir, "--save", "", "--appendonly", "no", "--maxclients", "4000", NULL);
+	_exit(127);
+}
+
+bool redis_start(struct redis *r, const char *under)
+{
+	*r = (struct redis){ 0 };
+	snprintf(r->dir, sizeof(r->dir), "%s/jeton-redis-XXXXXX", under);
+	if (!mkdtemp(r->dir))
+		give_up("%s: %s", r->dir, strerror(errno));
+	snprintf(r->socket, sizeof(r->socket), "%s/socket", r->dir);
+	r->pid = fork();
+	if (r->pid == 0)
+		exec_redis(r);
+	for (int i = 0; i < 10000 && waitpid(r->pid, NULL, WNOHANG) == 0; i++) {
+		_cleanup_close_ int fd = try_connect(r->socket);
+
+		if (fd >= 0)
+			return true;
+		a_moment();
+	}
+	/* It is gone: there is no such program, or it does not take this. */
+	r->pid = 0;
+	redis_stop(r);
+	return false;
+}
+
+void redis_stop(struct redis *r)
+{
+	if (r->pid > 0) {
+		kill(r->pid, SIGTERM);
+		waitpid(r->pid, NULL, 0);
+	}
+	r->pid = 0;
+	unlink(r->socket);
+	rmdir(r->dir);
+}
+
+void redis_set(const struct redis *r, const char *key, const char *value, size_t n)
+{
+	_cleanup_close_ int fd = connect_to(r->socket);
+	char head[256], reply[64] = "";
+	int n_head = snprintf(head, sizeof(head), "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, n);
+
+	if (send(fd, head, (size_t)n_head, MSG_NOSIGNAL) < 0 || send(fd, value, n, MSG_NOSIGNAL) < 0 ||
+	    send(fd, "\r\n", 2, MSG_NOSIGNAL) < 0 || recv(fd, reply, sizeof(reply) - 1, 0) <= 0 ||
+	    strncmp(reply, "+OK", 3) != 0)
+		give_up("Redis takes no value: %s", reply);
+}
+
+size_t redis_get_request(const char *key, char *dst, size_t size)
+{
+	return (size_t)snprintf(dst, size, "*2\r\n$3\r\nGET\r\n$%zu\r\n%s\r\n", strlen(key), key);
+}
+
+size_t redis_get_reply_size(size_t n_value)
+{
+	return (size_t)snprintf(NULL, 0, "$%zu\r\n", n_value) + n_value + 2;
 }

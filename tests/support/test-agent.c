@@ -99,6 +99,33 @@ int test_agent_spawn(struct test_agent *a)
 	return 0;
 }
 
+void test_agent_pass(int listening)
+{
+	char pid[32];
+
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_FDNAMES", "agent", 1);
+	/* Where it stands there already, dup2() would leave it to be closed by exec. */
+	if (listening == 3)
+		(void)fcntl(3, F_SETFD, 0);
+	else
+		dup2(listening, 3);
+}
+
+int test_agent_spawn_activated(struct test_agent *a, int listening)
+{
+	a->pid = fork();
+	if (a->pid < 0)
+		return -errno;
+	if (a->pid == 0) {
+		test_agent_pass(listening);
+		exec_agent(a);
+	}
+	return 0;
+}
+
 static void show_log(const struct test_agent *a)
 {
 	char path[160], line[512];

@@ -36,6 +36,12 @@ int test_agent_start(struct test_agent *a);
 /* Starts the process and waits for nothing. 0 or a negative errno. */
 int test_agent_spawn(struct test_agent *a);
 
+/* The same, with a listening socket in its hands as systemd has it. */
+int test_agent_spawn_activated(struct test_agent *a, int listening);
+
+/* In a child that is about to execute: its program is passed the listening socket, named "agent". */
+void test_agent_pass(int listening);
+
 /* SIGKILL, or SIGTERM; waits for the end. Returns the wait status, or 0 where none ran. */
 int test_agent_kill(struct test_agent *a);
 int test_agent_stop(struct test_agent *a);
