@@ -24,6 +24,7 @@
 #include "agent/listener.h"
 #include "agent/loadcred.h"
 #include "agent/lock.h"
+#include "agent/loop.h"
 #include "agent/masterkey.h"
 #include "agent/memory-dir.h"
 #include "agent/restore.h"
@@ -31,7 +32,6 @@
 #include "agent/rules-in-force.h"
 #include "agent/socket.h"
 #include "agent/unsealing.h"
-#include "agent/turns.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
 #include "protocol/base/time.h"
@@ -456,7 +456,7 @@ static int start_event(struct agent *a)
 	if (r >= 0)
 		r = deadline_init(a);
 	if (r >= 0)
-		r = turns_init(a);
+		r = loop_init(a);
 	if (r >= 0)
 		start_watchdog(a);
 	return r < 0 ? r : 0;
@@ -528,7 +528,7 @@ int agent_run(struct agent *a)
 	 * sd-event wants more memory where there are more sources. Where it can't have it nothing is lost but time; the
 	 * watchdog, where there is one, ends what goes on for long.
 	 */
-	while ((r = sd_event_loop(a->event)) == -ENOMEM)
+	while ((r = loop_run(a)) == -ENOMEM)
 		(void)poll(NULL, 0, NO_MEMORY_PAUSE_MS);
 	if (r < 0)
 		log_error("the event loop failed: %s", strerror(-r));
@@ -557,7 +557,6 @@ void agent_done(struct agent *a)
 		change_done(a);
 		upkeep_done(a);
 		deadline_done(a);
-		turns_done(a);
 		sd_event_source_unref(a->stop_timer);
 	}
 	/* Calls back what a slow disk has kept until now, which may bring in bound tokens. */
@@ -577,5 +576,6 @@ void agent_done(struct agent *a)
 	denied_done(a);
 	unlock_memory(a);
 	free(a->json);
+	loop_done(a);
 	sd_event_unref(a->event);
 }

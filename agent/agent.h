@@ -25,6 +25,7 @@
 
 struct connection;
 struct listener;
+struct loop;
 struct deferred;
 struct pending;
 struct holders;
@@ -89,6 +90,7 @@ struct client {
 
 struct agent {
 	sd_event *event;
+	struct loop *loop; /* beside it: connections */
 	struct settings settings;
 	struct paths paths;
 	bool user; /* a user's own agent */
@@ -167,7 +169,6 @@ struct agent {
 	uint64_t round;
 	struct connection *waiting_first, *waiting_last; /* for a large buffer */
 	sd_event_source *deadline_timer;
-	sd_event_source *again_source;
 	unsigned n_answering;
 	unsigned n_changes; /* on their way to the store */
 	bool stopping;

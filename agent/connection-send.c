@@ -10,12 +10,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "agent/connection-buffers.h"
 #include "agent/deadline.h"
+#include "agent/loop.h"
 
 enum {
 	/*
@@ -91,8 +91,7 @@ static void want_out(struct connection *c, bool want)
 {
 	if (c->wants_out == want)
 		return;
-	if (sd_event_source_set_io_events(c->source, (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET) |
-							     (want ? EPOLLOUT : 0)) >= 0)
+	if (loop_watch_out(c, want) == 0)
 		c->wants_out = want;
 }
 

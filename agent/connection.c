@@ -19,6 +19,7 @@
 #include "agent/connection-send.h"
 #include "agent/deadline.h"
 #include "agent/dispatch.h"
+#include "agent/loop.h"
 #include "agent/turns.h"
 
 enum {
@@ -296,12 +297,8 @@ static void run(struct connection *c)
 		settle(c, n_messages);
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+void connection_ready(struct connection *c, uint32_t events)
 {
-	struct connection *c = userdata;
-
-	(void)source;
-	(void)fd;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -309,18 +306,17 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 	/* Nobody is left to hear the rest of the replies; a stream may have none to send for long. */
 	if (c->state == CONNECTION_STREAMING && events & (EPOLLHUP | EPOLLERR)) {
 		connection_close(c);
-		return 0;
+		return;
 	}
 	/*
 	 * A call that is being answered, or a buffer that is waited for, has its own way to go on.
 	 */
 	if (c->state == CONNECTION_ANSWERING || c->is_waiting)
-		return 0;
+		return;
 	if (turns_left(c))
 		run(c);
 	else
 		turns_wait(c);
-	return 0;
 }
 
 void connection_turn(struct connection *c)
@@ -425,8 +421,7 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 	c->fd = fd;
 	c->peer = *peer;
 	snprintf(c->uid_label, sizeof(c->uid_label), "uid %u", (unsigned)peer->uid);
-	r = sd_event_add_io(a->event, &c->source, fd, (uint32_t)(EPOLLIN | EPOLLRDHUP | EPOLLET),
-			    on_io, c);
+	r = loop_watch(c);
 	if (r < 0) {
 		close(fd);
 		free(c);
@@ -464,7 +459,7 @@ void connection_close(struct connection *c)
 	input_drop(c);
 	connection_rest_drop(c);
 	passed_done(&c->passed);
-	sd_event_source_unref(c->source);
+	loop_forget(c);
 	close(c->fd);
 	peer_done(&c->peer);
 	free(c->unit_name);

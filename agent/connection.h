@@ -43,7 +43,6 @@ struct connection {
 	struct connection *waiting_next;
 	uint64_t deadline_us; /* CLOCK_MONOTONIC, where timed */
 	int fd;
-	sd_event_source *source;
 	struct client *client;
 	struct peer peer;
 	enum connection_state state;
@@ -109,6 +108,9 @@ bool connection_is_at_rest(const struct connection *c);
  * and were not answered yet; replies with a value that the client has not taken.
  */
 bool connection_holds_bytes(const struct connection *c);
+
+/* What the loop found out of it, as epoll says it. */
+void connection_ready(struct connection *c, uint32_t events);
 
 /* Goes on with whatever is next: for those who were put off. */
 void connection_turn(struct connection *c);

@@ -83,7 +83,6 @@ void turns_wait(struct connection *c)
 		client->again_first = c;
 	client->again_last = c;
 	put_in(c->agent, client);
-	(void)sd_event_source_set_enabled(c->agent->again_source, SD_EVENT_ONESHOT);
 }
 
 void turns_forget(struct connection *c)
@@ -123,37 +122,11 @@ static void serve(struct agent *a, struct client *client)
 	client_put(a, client);
 }
 
-/* Those that ask for yet another turn meanwhile get it in the next round. */
-static int on_again(sd_event_source *source, uint64_t at_us, void *userdata)
+void turns_round(struct agent *a)
 {
-	struct agent *a = userdata;
 	size_t n = a->n_turns;
 
-	(void)source;
-	(void)at_us;
 	a->round++;
 	while (n-- > 0 && a->turns_first)
 		serve(a, a->turns_first);
-	if (a->turns_first)
-		(void)sd_event_source_set_enabled(a->again_source, SD_EVENT_ONESHOT);
-	return 0;
-}
-
-int turns_init(struct agent *a)
-{
-	int r;
-
-	/*
-	 * Always due, when it is on. A timer, since sd-event takes a deferred source for one that has waited
-	 * since it was made, and lets it go before all others.
-	 */
-	r = sd_event_add_time(a->event, &a->again_source, CLOCK_MONOTONIC, 0, 1, on_again, a);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_enabled(a->again_source, SD_EVENT_OFF);
-}
-
-void turns_done(struct agent *a)
-{
-	a->again_source = sd_event_source_unref(a->again_source);
 }

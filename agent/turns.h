@@ -6,9 +6,6 @@
 
 #include "agent/connection.h"
 
-int turns_init(struct agent *a) MUST_USE;
-void turns_done(struct agent *a);
-
 /* Whether the connection's user has anything left of this round. */
 bool turns_left(const struct connection *c);
 
@@ -20,3 +17,6 @@ void turns_wait(struct connection *c);
 
 /* It waits no more. */
 void turns_forget(struct connection *c);
+
+/* A round: all that wait are served. Those that ask for yet another turn meanwhile get it in the next one. */
+void turns_round(struct agent *a);

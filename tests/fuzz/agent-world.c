@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "agent/connection.h"
+#include "agent/loop.h"
 #include "tests/fuzz/agent-backend.h"
 #include "tests/fuzz/agent-threads.h"
 #include "tests/fuzz/fuzz.h"
@@ -254,7 +255,7 @@ void world_settle(struct agent_world *w)
 
 	do {
 		threads_run();
-		r = sd_event_run(w->agent->event, 0);
+		r = loop_turn(w->agent, false);
 		FUZZ_HOLDS(r >= 0 && ++turns < TURNS_MAX);
 	} while (r > 0);
 }
