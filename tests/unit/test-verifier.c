@@ -19,6 +19,8 @@
 
 enum { SLOTS = 256, TEXT = 4096, TOKENS = 32, MANY = 40, THREADS = 4 };
 
+static const char access_text[] = "acme/*:read";
+
 /* An agent, its map with tokens of the ids 1 to TOKENS - 1 in it, and a verifier. */
 struct box {
 	struct map_agent agent;
@@ -27,24 +29,28 @@ struct box {
 	struct jeton_verifier *v;
 };
 
-static void fill(struct box *b, struct map_maker *m)
+static void make_samples(struct box *b)
 {
-	uint64_t at;
-
-	map_maker_init(m, SLOTS, TEXT);
-	at = map_maker_text(m, "acme/*:read", 12);
 	for (uint64_t id = 1; id < TOKENS; id++) {
 		map_sample_make(id, &b->s[id]);
-		b->s[id].entry.access_at = at;
-		b->s[id].entry.access_bytes = 12;
-		map_maker_add(m, &b->s[id].entry);
+		b->s[id].entry.access_bytes = sizeof(access_text);
 	}
+}
+
+/* Where there is but one text, it stands at 0, as the samples have it. */
+static void fill(struct box *b, struct map_maker *m)
+{
+	map_maker_init(m, SLOTS, TEXT);
+	map_maker_text(m, access_text, sizeof(access_text));
+	for (uint64_t id = 1; id < TOKENS; id++)
+		map_maker_add(m, &b->s[id].entry);
 }
 
 static void box_init(struct box *b, bool gives_map)
 {
 	memset(b, 0, sizeof(*b));
 	map_agent_start(&b->agent);
+	make_samples(b);
 	fill(b, &b->m);
 	if (gives_map)
 		map_agent_give(&b->agent, &b->m, NULL);
