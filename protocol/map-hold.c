@@ -11,10 +11,9 @@
  * consistent, so one of them sees the other. Whoever comes late takes itself out again without
  * having looked at the map.
  *
- * Uses. Each stripe has an entry for each slot: which token, and a word with how often and when it
- * was found good. A slot that goes to another token takes its entry along; the uses of the one
- * before go to the list of the displaced. The word has a mark of the token's, so that who was slow
- * and adds to it after that finds that it is another's.
+ * Uses. Each stripe has a word for each slot: how often and when its token was found good, and a
+ * mark of which token that was. Where the slot has gone to another token, what was noted of the one
+ * before is of no use any more: it has ended.
  */
 #include "protocol/map-hold.h"
 
@@ -29,32 +28,26 @@
 #include "protocol/base/time.h"
 
 enum {
-	STRIPES_MAX = 16,
+	STRIPES_MAX = 8, /* so that their words take no more memory than the map */
 	/* A stripe's word: who is within, and above that how often the map said yes. */
-	WITHIN_BITS = 20,
-	/* Entries that share a mark of whether any of them was used: a page of them. */
-	PAGE_ENTRIES = 256,
-	/* An entry's word, from above: the token's mark, the second of its last use, how often. */
-	MARK_BITS = 8,
-	SECOND_BITS = 28, /* since the hold was made: eight years */
-	COUNT_BITS = 28,
-	DISPLACED_MAX = 1 << 20,
+	WITHIN_BITS = 16,
+	/* Words that share a mark of whether any of them was used: a page of them. */
+	PAGE_WORDS = 512,
+	/* Such a word, from above: the token's mark, the second of its last use, how often. */
+	SECOND_BITS = 20, /* the lowest: it is told within twelve days */
+	COUNT_BITS = 26,
+	KEPT_MAX = 1 << 20,
 };
 
 #define WITHIN_MASK ((UINT64_C(1) << WITHIN_BITS) - 1)
 #define ONE_YES (UINT64_C(1) << WITHIN_BITS)
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define SECOND_MASK ((UINT64_C(1) << SECOND_BITS) - 1)
-#define MARK_SHIFT (SECOND_BITS + COUNT_BITS)
+#define MARK_MASK (~UINT64_C(0) << (SECOND_BITS + COUNT_BITS))
 
 struct stripe {
 	_Atomic uint64_t word;
 	char alone[120]; /* processors fetch lines in pairs */
-};
-
-struct entry {
-	_Atomic uint64_t id;
-	_Atomic uint64_t word;
 };
 
 struct map_hold {
@@ -66,17 +59,18 @@ struct map_hold {
 	struct map_view view;
 	void *map;
 	uint64_t map_bytes;
-	struct entry *entries; /* n_slots for each stripe; NULL: there is no map */
-	uint64_t entries_bytes;
-	_Atomic uint8_t *is_used; /* one for each PAGE_ENTRIES of them */
+	_Atomic uint64_t *words; /* n_slots for each stripe; NULL: there is no map */
+	uint64_t n_words;
+	_Atomic uint8_t *is_used; /* one for each PAGE_WORDS of them */
 	uint64_t n_pages;
 	uint64_t cursor; /* the page where collecting goes on */
 
-	uint64_t since_s;
-	pthread_mutex_t lock; /* of what follows, and of the ids of entries */
+	pthread_mutex_t lock; /* of n_yes */
 	uint64_t n_yes;	      /* that the stripes no longer have */
-	struct map_use *displaced;
-	size_t n_displaced, displaced_size;
+
+	/* Of the thread that collects: what is to be told, and is in no word. */
+	struct map_use *kept;
+	size_t n_kept, kept_size;
 };
 
 /* ---- the hold ---- */
@@ -99,7 +93,6 @@ int map_hold_new(struct map_hold **ret)
 		return -ENOMEM;
 	memset(hold, 0, sizeof(*hold));
 	hold->n_stripes = stripes_for(sysconf(_SC_NPROCESSORS_CONF));
-	hold->since_s = time_now_us() / USEC_PER_SEC;
 	pthread_mutex_init(&hold->lock, NULL);
 	*ret = hold;
 	return 0;
@@ -107,12 +100,12 @@ int map_hold_new(struct map_hold **ret)
 
 static void unmap(struct map_hold *hold)
 {
-	if (!hold->entries)
+	if (!hold->words)
 		return;
 	munmap(hold->map, hold->map_bytes);
-	munmap(hold->entries, hold->entries_bytes);
+	munmap((void *)hold->words, hold->n_words * sizeof(*hold->words));
 	free((void *)hold->is_used);
-	hold->entries = NULL;
+	hold->words = NULL;
 	hold->is_used = NULL;
 	hold->n_pages = 0;
 }
@@ -123,92 +116,39 @@ void map_hold_free(struct map_hold *hold)
 		return;
 	unmap(hold);
 	pthread_mutex_destroy(&hold->lock);
-	free(hold->displaced);
+	free(hold->kept);
 	free(hold);
 }
 
 /* ---- uses ---- */
 
+/* Not as map_slot_of() has it: those who live in one slot have that in common. */
 static uint64_t mark_of(uint64_t id)
 {
-	return (id ^ id >> 32) << MARK_SHIFT;
+	return id * UINT64_C(0xC2B2AE3D27D4EB4F) & MARK_MASK;
 }
 
-/* The word with one use more, at this second. */
-static uint64_t with_use(uint64_t word, uint64_t second)
+/* The word of this token with one use more, at this second. A count that is full stays so. */
+static uint64_t with_use(uint64_t word, uint64_t mark, uint64_t second)
 {
-	uint64_t last = word >> COUNT_BITS & SECOND_MASK;
+	uint64_t count = (word & MARK_MASK) == mark ? word & COUNT_MASK : 0;
 
-	if (second > last)
-		word += (second - last) << COUNT_BITS;
-	/* A count that is full stays so. */
-	return (word & COUNT_MASK) == COUNT_MASK ? word : word + 1;
-}
-
-/* Adds a use to the entry, where it is this token's. */
-static bool add_use(struct entry *entry, uint64_t id, uint64_t second)
-{
-	uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
-
-	do {
-		if (atomic_load_explicit(&entry->id, memory_order_acquire) != id ||
-		    ((word ^ mark_of(id)) >> MARK_SHIFT) != 0)
-			return false;
-	} while (!atomic_compare_exchange_weak(&entry->word, &word, with_use(word, second)));
-	return true;
-}
-
-/* Locked. */
-static void note_displaced(struct map_hold *hold, const struct map_use *use)
-{
-	size_t size = hold->displaced_size ? hold->displaced_size * 2 : 64;
-	struct map_use *larger;
-
-	if (hold->n_displaced == hold->displaced_size) {
-		larger = size > DISPLACED_MAX
-				 ? NULL
-				 : reallocarray(hold->displaced, size, sizeof(*larger));
-		if (!larger)
-			return;
-		hold->displaced = larger;
-		hold->displaced_size = size;
-	}
-	hold->displaced[hold->n_displaced++] = *use;
-}
-
-static struct map_use use_of(const struct map_hold *hold, uint64_t id, uint64_t word)
-{
-	uint64_t second = hold->since_s + (word >> COUNT_BITS & SECOND_MASK);
-
-	return (struct map_use){ id, word & COUNT_MASK, second * USEC_PER_SEC };
-}
-
-/* Gives the entry to this token, with no use yet. */
-static void move_in(struct map_hold *hold, struct entry *entry, uint64_t id)
-{
-	struct map_use use;
-
-	pthread_mutex_lock(&hold->lock);
-	use = use_of(hold, entry->id, atomic_exchange(&entry->word, mark_of(id)));
-	if (use.count > 0)
-		note_displaced(hold, &use);
-	atomic_store_explicit(&entry->id, id, memory_order_release);
-	pthread_mutex_unlock(&hold->lock);
+	return mark | (second & SECOND_MASK) << COUNT_BITS | (count + (count < COUNT_MASK));
 }
 
 /*
- * The entry is changed before its page's mark is looked at, and whoever collects takes the mark away
- * before it looks at the entries: either the use is seen, or the mark is set again.
+ * The word is changed before its page's mark is looked at, and whoever collects takes the mark away
+ * before it looks at the words: either the use is seen, or the mark is set again.
  */
 static void note_use(struct map_hold *hold, unsigned stripe, const struct map_found *found)
 {
-	uint64_t at = stripe * hold->view.n_slots + found->slot;
-	uint64_t now_s = found->now_us / USEC_PER_SEC;
-	uint64_t second = now_s > hold->since_s ? (now_s - hold->since_s) & SECOND_MASK : 0;
-	_Atomic uint8_t *is_used = &hold->is_used[at / PAGE_ENTRIES];
+	uint64_t at = stripe * hold->view.n_slots + found->slot, mark = mark_of(found->id);
+	uint64_t second = found->now_us / USEC_PER_SEC;
+	_Atomic uint8_t *is_used = &hold->is_used[at / PAGE_WORDS];
+	uint64_t word = atomic_load_explicit(&hold->words[at], memory_order_relaxed);
 
-	while (!add_use(&hold->entries[at], found->id, second))
-		move_in(hold, &hold->entries[at], found->id);
+	while (!atomic_compare_exchange_weak(&hold->words[at], &word, with_use(word, mark, second)))
+		;
 	if (!atomic_load(is_used))
 		atomic_store(is_used, 1);
 }
@@ -241,9 +181,9 @@ static bool verify_within(struct map_hold *hold, unsigned stripe, struct span va
 {
 	struct map_key key;
 
-	if (!map_key_read(&hold->view, value, &key))
+	if (!map_key_init(&hold->view, value, &key))
 		return false;
-	__builtin_prefetch(&hold->entries[stripe * hold->view.n_slots + key.slot], 1);
+	__builtin_prefetch(&hold->words[stripe * hold->view.n_slots + key.slot], 1);
 	if (!map_verify_key(&hold->view, &key, scopes, ret))
 		return false;
 	note_use(hold, stripe, ret);
@@ -275,23 +215,18 @@ enum map_state map_hold_state(struct map_hold *hold)
 	return state;
 }
 
-/* Locked. */
-static void take_counts(struct map_hold *hold)
+/* Takes them out of the stripes, where there is room for a year's. */
+uint64_t map_hold_count(struct map_hold *hold)
 {
+	uint64_t n;
+
+	pthread_mutex_lock(&hold->lock);
 	for (unsigned i = 0; i < hold->n_stripes; i++) {
 		uint64_t yes = atomic_load(&hold->stripes[i].word) & ~WITHIN_MASK;
 
 		atomic_fetch_sub(&hold->stripes[i].word, yes);
 		hold->n_yes += yes >> WITHIN_BITS;
 	}
-}
-
-uint64_t map_hold_count(struct map_hold *hold)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&hold->lock);
-	take_counts(hold);
 	n = hold->n_yes;
 	pthread_mutex_unlock(&hold->lock);
 	return n;
@@ -299,35 +234,64 @@ uint64_t map_hold_count(struct map_hold *hold)
 
 /* ---- collecting ---- */
 
-static size_t collect_displaced(struct map_hold *hold, struct map_use uses[], size_t max)
+static void keep(struct map_hold *hold, const struct map_use *use)
 {
-	size_t n;
+	size_t size = hold->kept_size ? hold->kept_size * 2 : 64;
+	struct map_use *larger;
 
-	pthread_mutex_lock(&hold->lock);
-	take_counts(hold);
-	n = hold->n_displaced < max ? hold->n_displaced : max;
-	hold->n_displaced -= n;
+	if (hold->n_kept == hold->kept_size) {
+		larger = size > KEPT_MAX ? NULL : reallocarray(hold->kept, size, sizeof(*larger));
+		if (!larger)
+			return;
+		hold->kept = larger;
+		hold->kept_size = size;
+	}
+	hold->kept[hold->n_kept++] = *use;
+}
+
+void map_hold_put_back(struct map_hold *hold, const struct map_use uses[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		keep(hold, &uses[i]);
+}
+
+static size_t collect_kept(struct map_hold *hold, struct map_use uses[], size_t max)
+{
+	size_t n = hold->n_kept < max ? hold->n_kept : max;
+
+	hold->n_kept -= n;
 	if (n > 0)
-		memcpy(uses, hold->displaced + hold->n_displaced, n * sizeof(*uses));
-	pthread_mutex_unlock(&hold->lock);
+		memcpy(uses, hold->kept + hold->n_kept, n * sizeof(*uses));
 	return n;
 }
 
-/* Takes the uses of a page of entries, which has marks of some; fewer where there is no room. */
+/* Takes what a word says. False: nothing, or of a token whose slot has gone to another. */
+static bool take_word(struct map_hold *hold, uint64_t at, uint64_t now_s, struct map_use *ret)
+{
+	const struct map_slot *slot = &hold->view.slots[at & (hold->view.n_slots - 1)];
+	uint64_t word, ago_s;
+
+	if (!(atomic_load(&hold->words[at]) & COUNT_MASK))
+		return false;
+	word = atomic_exchange(&hold->words[at], 0);
+	ago_s = (now_s - (word >> COUNT_BITS)) & SECOND_MASK;
+	ret->id = atomic_load(&slot->id);
+	ret->count = word & COUNT_MASK;
+	/* A clock that was set back since: it is not in the future. */
+	ret->last_us = (ago_s > SECOND_MASK / 2 ? now_s : now_s - ago_s) * USEC_PER_SEC;
+	return mark_of(ret->id) == (word & MARK_MASK);
+}
+
+/* Takes what a page of words says; fewer where there is no room. */
 static size_t collect_page(struct map_hold *hold, uint64_t page, struct map_use uses[], size_t max)
 {
-	uint64_t at = page * PAGE_ENTRIES, end = at + PAGE_ENTRIES, word;
+	uint64_t at = page * PAGE_WORDS, end = at + PAGE_WORDS, now_s;
 	size_t n = 0;
 
 	atomic_store(&hold->is_used[page], 0);
-	pthread_mutex_lock(&hold->lock);
-	for (; at < end && at < hold->n_stripes * hold->view.n_slots && n < max; at++) {
-		if (!(atomic_load(&hold->entries[at].word) & COUNT_MASK))
-			continue;
-		word = atomic_fetch_and(&hold->entries[at].word, ~UINT64_C(0) << MARK_SHIFT);
-		uses[n++] = use_of(hold, hold->entries[at].id, word);
-	}
-	pthread_mutex_unlock(&hold->lock);
+	now_s = time_now_us() / USEC_PER_SEC;
+	for (; at < end && at < hold->n_words && n < max; at++)
+		n += take_word(hold, at, now_s, &uses[n]);
 	if (n == max)
 		atomic_store(&hold->is_used[page], 1);
 	return n;
@@ -335,7 +299,7 @@ static size_t collect_page(struct map_hold *hold, uint64_t page, struct map_use 
 
 size_t map_hold_collect(struct map_hold *hold, struct map_use uses[], size_t max)
 {
-	size_t n = collect_displaced(hold, uses, max);
+	size_t n = collect_kept(hold, uses, max);
 
 	for (uint64_t i = 0; i < hold->n_pages && n < max; i++) {
 		if (atomic_load(&hold->is_used[hold->cursor]))
@@ -344,14 +308,6 @@ size_t map_hold_collect(struct map_hold *hold, struct map_use uses[], size_t max
 			hold->cursor = (hold->cursor + 1) % hold->n_pages;
 	}
 	return n;
-}
-
-void map_hold_put_back(struct map_hold *hold, const struct map_use uses[], size_t n)
-{
-	pthread_mutex_lock(&hold->lock);
-	for (size_t i = 0; i < n; i++)
-		note_displaced(hold, &uses[i]);
-	pthread_mutex_unlock(&hold->lock);
 }
 
 /* ---- taking a map, and letting go of it ---- */
@@ -377,24 +333,25 @@ static int map_whole(int fd, void **ret, uint64_t *ret_bytes)
 	return 0;
 }
 
-/* Pages of it take memory when they are first written to. */
-static int make_entries(struct map_hold *hold, uint64_t n_slots)
+/* Pages of them take memory when they are first written to. */
+static int make_words(struct map_hold *hold, uint64_t n_slots)
 {
 	uint64_t n = n_slots * hold->n_stripes;
 	void *p;
 
-	hold->n_pages = (n + PAGE_ENTRIES - 1) / PAGE_ENTRIES;
+	hold->n_pages = (n + PAGE_WORDS - 1) / PAGE_WORDS;
 	hold->is_used = calloc(hold->n_pages, 1);
 	if (!hold->is_used)
 		return -ENOMEM;
-	p = mmap(NULL, n * sizeof(struct entry), PROT_READ | PROT_WRITE,
+	p = mmap(NULL, n * sizeof(*hold->words), PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED) {
 		free((void *)hold->is_used);
+		hold->is_used = NULL;
 		return -ENOMEM;
 	}
-	hold->entries = p;
-	hold->entries_bytes = n * sizeof(struct entry);
+	hold->words = p;
+	hold->n_words = n;
 	hold->cursor = 0;
 	return 0;
 }
@@ -410,7 +367,7 @@ int map_hold_put(struct map_hold *hold, int fd)
 		return r;
 	r = map_view_init(map, bytes, &view);
 	if (r == 0)
-		r = make_entries(hold, view.n_slots);
+		r = make_words(hold, view.n_slots);
 	if (r < 0) {
 		munmap(map, bytes);
 		return r;
@@ -433,7 +390,7 @@ static void wait_for_all(struct map_hold *hold)
 
 void map_hold_drop(struct map_hold *hold)
 {
-	struct map_use uses[PAGE_ENTRIES + 1];
+	struct map_use uses[PAGE_WORDS + 1];
 
 	if (!atomic_exchange(&hold->is_open, false))
 		return;

@@ -48,7 +48,8 @@ struct map_use {
 };
 
 /*
- * Takes up to max of the uses since they were last taken. Gives how many; less than max: that was
+ * Takes up to max of the uses since they were last taken, but of tokens that have made room for
+ * another meanwhile. Gives how many; less than max: that was
  * all. One token may come several times.
  */
 size_t map_hold_collect(struct map_hold *hold, struct map_use uses[], size_t max) MUST_USE;

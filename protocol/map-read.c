@@ -102,14 +102,14 @@ enum map_state map_view_state(const struct map_view *view)
 /* ---- the slot ---- */
 
 /* Where the id stands. Others may come and go meanwhile; an id that stands, stands where it is. */
-static const struct map_slot *find_slot(const struct map_view *view, const struct map_key *key)
+static const struct map_slot *find_slot(const struct map_view *view, uint64_t id)
 {
-	uint64_t at = key->slot;
+	uint64_t at = map_slot_of(id, view->n_slots);
 
 	for (int i = 0; i < MAP_PROBES_MAX; i++, at = (at + 1) & (view->n_slots - 1)) {
 		uint64_t other = load(&view->slots[at].id);
 
-		if (other == key->id)
+		if (other == id)
 			return &view->slots[at];
 		if (other == 0)
 			break;
@@ -214,24 +214,36 @@ static bool access_of(const struct map_view *view, const struct map_entry *entry
 	return true;
 }
 
-static bool are_reached(struct span access, const char *const *scopes)
+/* No scope is longer than that, so that a text that has no end is not walked to it. */
+static struct span scope_span(const char *text)
 {
-	for (size_t i = 0; scopes && scopes[i]; i++) {
-		/* No scope is longer, and whatever else it is, the agent says what is wrong. */
-		struct span plain = { scopes[i], strnlen(scopes[i], SCOPE_MAX + 1) };
+	return (struct span){ text, strnlen(text, SCOPE_MAX + 1) };
+}
 
-		if (i == SCOPES_MAX || !scope_is_plain(plain) || !is_reached(access, plain))
+/* Whether these can be asked for; whatever else they are, the agent says what is wrong. */
+static bool are_plain(const char *const *scopes)
+{
+	for (size_t i = 0; scopes && scopes[i]; i++)
+		if (i == SCOPES_MAX || !scope_is_plain(scope_span(scopes[i])))
 			return false;
-	}
 	return true;
 }
 
-bool map_key_read(const struct map_view *view, struct span value, struct map_key *ret)
+/* All plain. */
+static bool are_reached(struct span access, const char *const *scopes)
 {
-	/* Of no token is the id 0: it is what empty slots say. */
-	if (!token_read(value, &ret->id, &ret->secret) || ret->id == 0)
+	for (size_t i = 0; scopes && scopes[i]; i++)
+		if (!is_reached(access, span_of(scopes[i])))
+			return false;
+	return true;
+}
+
+bool map_key_init(const struct map_view *view, struct span value, struct map_key *ret)
+{
+	if (value.n != TOKEN_LEN)
 		return false;
-	ret->slot = map_slot_of(ret->id, view->n_slots);
+	ret->value = value;
+	ret->slot = map_slot_of(token_id_guess(value.p), view->n_slots);
 	__builtin_prefetch(&view->slots[ret->slot]);
 	return true;
 }
@@ -240,20 +252,21 @@ bool map_verify_key(const struct map_view *view, const struct map_key *key,
 		    const char *const *scopes, struct map_found *ret)
 {
 	const struct map_slot *slot;
-	uint64_t hash[MAP_HASH_WORDS], now_us;
+	uint64_t hash[MAP_HASH_WORDS], id, now_us;
+	struct span secret, access;
 	struct map_entry entry;
-	struct span access;
 
-	view->hash.of(key->secret.p, hash);
-	slot = find_slot(view, key);
-	if (!slot || !copy_slot(slot, &entry) || entry.id != key->id ||
-	    !is_same_hash(entry.hash, hash))
+	/* Of no token is the id 0: it is what empty slots say. */
+	if (!token_read(key->value, &id, &secret) || id == 0 || !are_plain(scopes))
+		return false;
+	view->hash.of(secret.p, hash);
+	slot = find_slot(view, id);
+	if (!slot || !copy_slot(slot, &entry) || entry.id != id || !is_same_hash(entry.hash, hash))
 		return false;
 	if (!is_in_force(view->head) || !access_of(view, &entry, &access) ||
 	    !is_to_come(entry.expires_us, &now_us) || !are_reached(access, scopes))
 		return false;
-	*ret = (struct map_found){ key->id, entry.expires_us, now_us,
-				   (uint64_t)(slot - view->slots) };
+	*ret = (struct map_found){ id, entry.expires_us, now_us, (uint64_t)(slot - view->slots) };
 	return true;
 }
 
@@ -262,5 +275,5 @@ bool map_verify(const struct map_view *view, struct span value, const char *cons
 {
 	struct map_key key;
 
-	return map_key_read(view, value, &key) && map_verify_key(view, &key, scopes, ret);
+	return map_key_init(view, value, &key) && map_verify_key(view, &key, scopes, ret);
 }

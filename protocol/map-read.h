@@ -27,10 +27,9 @@ struct map_view {
  */
 int map_view_init(const void *map, uint64_t bytes, struct map_view *ret) MUST_USE;
 
-/* What a value asks for, and where the search for it begins. */
+/* A value, and where the search for it will begin if it is a token. */
 struct map_key {
-	uint64_t id;
-	struct span secret;
+	struct span value;
 	uint64_t slot;
 };
 
@@ -43,10 +42,10 @@ struct map_found {
 };
 
 /*
- * Takes a value apart, and has its slot brought near. False: it is no token that a map could have.
- * *ret lives as long as the value.
+ * Has the slot of a value brought near. False: it has not the length of a token. *ret lives as long
+ * as the value.
  */
-bool map_key_read(const struct map_view *view, struct span value, struct map_key *ret) MUST_USE;
+bool map_key_init(const struct map_view *view, struct span value, struct map_key *ret) MUST_USE;
 
 /*
  * Whether the map says that this is good now, and reaches all of scopes (a list that ends with NULL;

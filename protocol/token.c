@@ -201,6 +201,11 @@ bool token_id_read(struct span text, uint64_t *ret)
 	return true;
 }
 
+uint64_t token_id_guess(const char text[static TOKEN_LEN])
+{
+	return value_of(text + PREFIX_LEN, TOKEN_ID_LEN);
+}
+
 /* 0 where two texts of n bytes are the same; looks at all of them. */
 static unsigned differ(const char *a, const char *b, size_t n)
 {

@@ -35,6 +35,12 @@ void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret);
 
 /*
+ * What the id of these TOKEN_LEN bytes is if they are a token, and else any number: for whoever can
+ * do something with the id that does no harm, before it is known whether there is one.
+ */
+uint64_t token_id_guess(const char text[static TOKEN_LEN]);
+
+/*
  * Finds the next token by pattern and checksum: *ret_token is within text. A match may stand
  * directly after or before other characters that are no word characters; "xjeton_…" and longer runs
  * of word characters do not match. Returns false where there is none.
