@@ -23,9 +23,9 @@
 #include "tests/unit/map-agent.h"
 #include "tests/unit/unit.h"
 
-#define ROUND_NS 100000000U
+#define ROUND_NS round_ns(100000000)
 
-enum { FEW = 1000, MANY = 1000 * 1000, BATCH = 1000, REVOCATIONS = 2000, CREDENTIALS_MAX = 5000 };
+enum { FEW = 1000, MANY = 1000 * 1000, MANY_TINY = 10000, BATCH = 1000, REVOCATIONS = 2000 };
 
 /* Tokens in a map, and a verifier of them. */
 struct crowd {
@@ -163,28 +163,20 @@ static double socket_round(struct jeton *jeton, const char *value)
 
 static double munge_round(struct munge *m)
 {
-	static char *credentials[CREDENTIALS_MAX];
-	uint64_t start, stop = now_ns() + ROUND_NS;
-	size_t n = 0, done = 0;
-	double ns;
-
-	while (n < CREDENTIALS_MAX && now_ns() < stop)
-		if ((credentials[n] = munge_encode_one(m)) != NULL)
-			n++;
-	start = now_ns();
-	for (size_t i = 0; i < n; i++)
-		done += munge_decode_one(m, credentials[i]);
-	ns = (double)(now_ns() - start) / (double)n;
-	if (done != n)
-		give_up("MUNGE decoded only %zu of %zu", done, n);
-	for (size_t i = 0; i < n; i++)
-		free(credentials[i]);
-	return ns;
+	return 1e9 / munge_decode_many(m, 1, ROUND_NS, NULL);
 }
 
 /* ---- one crowd ---- */
 
-static void measure_crowd(size_t n, const char *what)
+static const char *key_of(const char *group, const char *name)
+{
+	static char key[64];
+
+	snprintf(key, sizeof(key), "%s-%s", group, name);
+	return key;
+}
+
+static void measure_crowd(size_t n, const char *group, const char *what)
 {
 	struct series map = { 0 }, hash = { 0 }, own = { 0 }, to_hash = { 0 }, to_own = { 0 };
 	struct map_hash own_hash = map_hash_pick();
@@ -203,12 +195,12 @@ static void measure_crowd(size_t n, const char *what)
 		series_add(&to_hash, m / h);
 		series_add(&to_own, m / o);
 	}
-	report("SHA-256 of a secret alone, by libsodium", &hash, "ns", NO_BOUND, 0);
-	report("  as the library does it", &own, "ns", NO_BOUND, 0);
+	report(key_of(group, "hash"), "SHA-256 of a secret alone, by libsodium", &hash, "ns", NO_BOUND, 0);
+	report(key_of(group, "own-hash"), "  as the library does it", &own, "ns", NO_BOUND, 0);
 	snprintf(line, sizeof(line), "the map, %s, at random", what);
-	report(line, &map, "ns", AT_MOST, 220);
-	report("  as a multiple of libsodium's hash", &to_hash, "times", AT_MOST, 1.3);
-	report("  as a multiple of the library's", &to_own, "times", NO_BOUND, 0);
+	report(key_of(group, "verify"), line, &map, "ns", AT_MOST, 220);
+	report(key_of(group, "to-hash"), "  as a multiple of libsodium's hash", &to_hash, "times", AT_MOST, 1.3);
+	report(key_of(group, "to-own-hash"), "  as a multiple of the library's", &to_own, "times", NO_BOUND, 0);
 	crowd_done(&c);
 }
 
@@ -228,7 +220,7 @@ static void measure_rivals(void)
 	fd = test_agent_connect(&agent);
 	if (test_issue(fd, "x", "acme/risk:read", 86400, value) < 0 || jeton_new(agent.socket, &jeton) < 0)
 		give_up("no token to verify");
-	has_munge = munge_start(&munged, "/tmp");
+	has_munge = munge_start(&munged, bench_tmp());
 	crowd_init(&c, FEW);
 	await_map(&c);
 	for (unsigned i = rounds(9); i > 0; i--) {
@@ -244,15 +236,15 @@ static void measure_rivals(void)
 			series_add(&to_munge, rival / m);
 		}
 	}
-	report("the map, a thousand tokens", &map, "ns", NO_BOUND, 0);
-	report("Verify over the socket, by libjeton", &socket, "ns", NO_BOUND, 0);
-	report("  as a multiple of the map", &to_socket, "times", NO_BOUND, 0);
+	report("rivals-map", "the map, a thousand tokens", &map, "ns", NO_BOUND, 0);
+	report("rivals-socket", "Verify over the socket, by libjeton", &socket, "ns", NO_BOUND, 0);
+	report("socket-to-map", "  as a multiple of the map", &to_socket, "times", NO_BOUND, 0);
 	if (has_munge) {
-		report("MUNGE decode", &munge, "ns", NO_BOUND, 0);
-		report("  as a multiple of the map", &to_munge, "times", AT_LEAST, 100);
+		report("rivals-munge", "MUNGE decode", &munge, "ns", NO_BOUND, 0);
+		report("munge-to-map", "  as a multiple of the map", &to_munge, "times", AT_LEAST, 100);
 		munge_stop(&munged);
 	} else {
-		report_skipped("MUNGE decode", "munged and libmunge.so.2 are not there; `make deps-bench` installs them");
+		report_skipped("rivals-munge", "MUNGE decode", MUNGE_MISSING);
 	}
 	crowd_done(&c);
 	jeton_free(jeton);
@@ -297,7 +289,7 @@ static double threads_round(struct crowd *c, int n)
 	return rate;
 }
 
-static void measure_threads(size_t n, const char *what)
+static void measure_threads(size_t n, const char *group, const char *what)
 {
 	struct series more = { 0 };
 	char line[100];
@@ -308,7 +300,7 @@ static void measure_threads(size_t n, const char *what)
 	for (unsigned i = rounds(15); i > 0; i--)
 		series_add(&more, threads_round(&c, 2) / threads_round(&c, 1));
 	snprintf(line, sizeof(line), "two threads beside one, %s", what);
-	report(line, &more, "times", AT_LEAST, 1.7);
+	report(key_of("threads", group), line, &more, "times", AT_LEAST, 1.7);
 	crowd_done(&c);
 }
 
@@ -356,7 +348,7 @@ static void measure_revocation(void)
 	pid = fork();
 	if (pid == 0)
 		watch(&m, race, s.value);
-	for (uint64_t round = 1; round <= REVOCATIONS; round++) {
+	for (uint64_t round = 1; round <= sized(REVOCATIONS, 50); round++) {
 		uint64_t start;
 
 		map_maker_beat(&m);
@@ -374,8 +366,8 @@ static void measure_revocation(void)
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	report_value("a revocation, until another process sees it", latencies_at(&l, 0.5), "ns", AT_MOST, 1000);
-	report_value("  99 of 100 within", latencies_at(&l, 0.99), "ns", NO_BOUND, 0);
+	report_value("revocation", "a revocation, until another process sees it", latencies_at(&l, 0.5), "ns", AT_MOST, 1000);
+	report_value("revocation-99", "  99 of 100 within", latencies_at(&l, 0.99), "ns", NO_BOUND, 0);
 	latencies_done(&l);
 	map_maker_done(&m);
 	munmap(race, sizeof(*race));
@@ -383,18 +375,20 @@ static void measure_revocation(void)
 
 int main(void)
 {
+	size_t many = sized(MANY, MANY_TINY);
+
 	pin(0);
-	measure_crowd(FEW, "a thousand tokens");
-	measure_crowd(MANY, "a million tokens");
+	measure_crowd(FEW, "thousand", "a thousand tokens");
+	measure_crowd(many, "million", "a million tokens");
 	measure_rivals();
 	pin(-1);
 	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2) {
-		measure_threads(1, "the same token");
-		measure_threads(FEW, "a thousand tokens");
-		measure_threads(MANY, "a million tokens");
+		measure_threads(1, "same", "the same token");
+		measure_threads(FEW, "thousand", "a thousand tokens");
+		measure_threads(many, "million", "a million tokens");
 		measure_revocation();
 	} else {
-		report_skipped("two threads, a revocation", "there is one processor");
+		report_skipped("threads", "two threads, a revocation", "there is one processor");
 	}
 	return EXIT_SUCCESS;
 }
