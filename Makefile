@@ -33,7 +33,7 @@ say = @$(if $(V),,printf '  %-6s %s\n' '$(1)' '$(@:$(B)/%=%)';)
 # ---- what is compiled into what ------------------------------------------------------------------
 # The client's half of the protocol is no part of the agent, nor the agent's half of the library.
 
-is_client = $(filter protocol/jeton%.c protocol/client%.c protocol/map-%.c protocol/call-write%.c protocol/reply-read%.c,$(1))
+is_client = $(filter protocol/jeton%.c protocol/client%.c protocol/map-hold.c protocol/map-read.c protocol/call-write%.c protocol/reply-read%.c,$(1))
 is_server = $(filter protocol/call-read%.c protocol/reply-write%.c protocol/interface%.c,$(1))
 sources = $(sort $(wildcard $(1)))
 

@@ -160,7 +160,7 @@ static void label_by_unit(struct connection *c)
 {
 	_cleanup_close_
 	int pidfd = -1;
-	struct unit unit;
+	struct unit unit NOT_ZEROED;
 
 	if (c->label_asked)
 		return;

@@ -158,8 +158,8 @@ static int unit_at(struct agent *a, int fd, struct unit *ret)
 bool holder_is_at(struct agent *a, int fd, enum token_binding binding, const struct holder *holder)
 {
 	_cleanup_close_ int pidfd = -1;
-	struct holder there;
-	struct unit unit;
+	struct holder there NOT_ZEROED;
+	struct unit unit NOT_ZEROED;
 
 	switch (binding) {
 	case BINDING_NONE:

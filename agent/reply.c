@@ -194,8 +194,10 @@ void write_token(struct json_writer *w, const struct token_facts *facts)
 	write_us(w, "expiresUSec", facts->expires_us);
 	write_us(w, "lastUsedUSec", last_used_us(facts));
 	write_text(w, "lastUsedBy", facts->last_used_by);
-	write_word(w, "state", state_names[facts->state]);
-	write_word(w, "binding", binding_names[facts->binding]);
+	json_key(w, "state");
+	json_put_word(w, state_names[facts->state]);
+	json_key(w, "binding");
+	json_put_word(w, binding_names[facts->binding]);
 	json_key(w, "usesLeft");
 	if (facts->uses_left == USES_UNLIMITED)
 		json_put_null(w);

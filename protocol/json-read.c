@@ -171,8 +171,15 @@ static struct span inner(struct json_value string)
 bool json_string_is(struct json_value string, const char *text)
 {
 	struct json_bytes bytes = bytes_of(string);
+	struct span raw = inner(string);
+	size_t n = strlen(text);
 	int byte;
 
+	/* An escape is longer than what it means. */
+	if (raw.n <= n)
+		return raw.n == n && memcmp(raw.p, text, n) == 0 && !memchr(text, '\\', n);
+	if (!memchr(raw.p, '\\', raw.n))
+		return false;
 	for (; (byte = json_next_byte(&bytes)) >= 0; text++)
 		if (byte != (unsigned char)*text)
 			return false;

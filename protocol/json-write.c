@@ -101,21 +101,30 @@ void json_put_string_or_null(struct json_writer *w, struct span text)
 		json_put_null(w);
 }
 
+/* Writes the number so that it ends before `end`, by two digits a division. Returns its start. */
+static char *put_digits(char *end, uint64_t number)
+{
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+				    "25262728293031323334353637383940414243444546474849"
+				    "50515253545556575859606162636465666768697071727374"
+				    "75767778798081828384858687888990919293949596979899";
+
+	for (; number >= 10; number /= 100) {
+		*--end = pairs[number % 100 * 2 + 1];
+		*--end = pairs[number % 100 * 2];
+	}
+	if (number > 0)
+		*--end = (char)('0' + number);
+	return end;
+}
+
 void json_put_int(struct json_writer *w, int64_t value)
 {
-	char text[20], *p = text + sizeof(text);
-	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+	char text[20] NOT_ZEROED, *end = text + sizeof(text);
+	char *p = put_digits(end, value < 0 ? -(uint64_t)value : (uint64_t)value);
 
-	/* By fours: instants have 16 digits. */
-	while (rest >= 10000) {
-		unsigned four = (unsigned)(rest % 10000);
-
-		rest /= 10000;
-		for (int i = 0; i < 4; i++, four /= 10)
-			*--p = (char)('0' + four % 10);
-	}
-	for (unsigned left = (unsigned)rest; left || p == text + sizeof(text); left /= 10)
-		*--p = (char)('0' + left % 10);
+	if (p == end)
+		*--p = '0';
 	if (value < 0)
 		*--p = '-';
 	json_put_value(w, (struct span){ p, (size_t)(text + sizeof(text) - p) });

@@ -166,6 +166,21 @@ static inline void json_key(struct json_writer *w, const char *key)
 	w->n += n + 3;
 }
 
+/* A word of ours, such as "active", that needs no escapes. */
+static inline void json_put_word(struct json_writer *w, const char *word)
+{
+	size_t n = strlen(word);
+	char *to = json_room_for_item(w, n + 2);
+
+	if (!to)
+		return;
+	*to = '"';
+	memcpy(to + 1, word, n);
+	to[n + 1] = '"';
+	w->n += n + 2;
+	w->comma = true;
+}
+
 /* A string with the escapes it needs. text is valid UTF-8. */
 void json_put_string(struct json_writer *w, struct span text);
 /* Likewise; null where text is absent. */

@@ -52,12 +52,15 @@ static void fill_block(const char *secret, uint32_t w[static BLOCK_WORDS])
 	explicit_bzero(block, sizeof(block));
 }
 
-/* What the word of this round is, once w has what the sixteen before it were. */
-static inline uint32_t next_word(uint32_t w[static BLOCK_WORDS], size_t round)
+/*
+ * What the word of this round of sixteen is, once w has what the sixteen before it were. Places are
+ * constants where this is unrolled, as those in mix().
+ */
+static inline uint32_t next_word(uint32_t w[static BLOCK_WORDS], bool mixed, size_t round)
 {
-	uint32_t a = w[(round + 1) % 16], b = w[(round + 14) % 16], *word = &w[round % 16];
+	uint32_t a = w[(round + 1) % 16], b = w[(round + 14) % 16], *word = &w[round];
 
-	if (round >= BLOCK_WORDS)
+	if (mixed)
 		*word += (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[(round + 9) % 16] +
 			 (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
 	return *word;
@@ -84,9 +87,10 @@ static void hash_portably(const char secret[static TOKEN_SECRET_LEN],
 
 	fill_block(secret, w);
 	memcpy(s, start, sizeof(s));
+	for (size_t from = 0; from < ROUNDS; from += BLOCK_WORDS)
 #pragma GCC unroll 16
-	for (size_t i = 0; i < ROUNDS; i++)
-		mix(s, i, constants[i] + next_word(w, i));
+		for (size_t i = 0; i < BLOCK_WORDS; i++)
+			mix(s, i, constants[from + i] + next_word(w, from > 0, i));
 	for (size_t i = 0; i < ARRAY_SIZE(s); i++)
 		s[i] = htobe32(s[i] + start[i]);
 	memcpy(ret, s, sizeof(s));

@@ -103,18 +103,25 @@ static uint64_t digit_value(char c)
 }
 
 /*
+ * Five digits a division. Divisors are constants, so that it is a multiplication: always the same
+ * time.
+ */
+enum { CHUNK = 5, CHUNK_RADIX = RADIX * RADIX * RADIX * RADIX * RADIX };
+
+static inline void write_digits(uint32_t number, char *dst, size_t digits)
+{
+	for (; digits > 0; number /= RADIX)
+		dst[--digits] = digit_char(number % RADIX);
+}
+
+/*
  * The last `digits` digits of a number of `limbs` 32-bit limbs, the most significant first. Ends
  * the number.
  */
 static void write_number(uint32_t *limb, size_t limbs, char *dst, size_t digits)
 {
-	/*
-	 * Five digits a division. Divisors are constants, so that it is a multiplication: always
-	 * the same time.
-	 */
-	enum { CHUNK = 5, CHUNK_RADIX = RADIX * RADIX * RADIX * RADIX * RADIX };
-
 	while (digits > 0) {
+		size_t n = digits < CHUNK ? digits : CHUNK;
 		uint64_t rest = 0;
 
 		for (size_t i = 0; i < limbs; i++) {
@@ -122,16 +129,20 @@ static void write_number(uint32_t *limb, size_t limbs, char *dst, size_t digits)
 			limb[i] = (uint32_t)(rest / CHUNK_RADIX);
 			rest %= CHUNK_RADIX;
 		}
-		for (int i = 0; i < CHUNK && digits > 0; i++, rest /= RADIX)
-			dst[--digits] = digit_char((uint32_t)(rest % RADIX));
+		digits -= n;
+		write_digits((uint32_t)rest, dst + digits, n);
 	}
 }
 
 void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN])
 {
-	uint32_t limbs[] = { (uint32_t)(id >> 32), (uint32_t)id };
+	/* A digit, and two times five. */
+	uint64_t rest = id / CHUNK_RADIX;
 
-	write_number(limbs, ARRAY_SIZE(limbs), dst, TOKEN_ID_LEN);
+	write_digits((uint32_t)(id % CHUNK_RADIX), dst + TOKEN_ID_LEN - CHUNK, CHUNK);
+	write_digits((uint32_t)(rest % CHUNK_RADIX), dst + TOKEN_ID_LEN - 2 * CHUNK, CHUNK);
+	static_assert(TOKEN_ID_LEN == 2 * CHUNK + 1, "a digit is left");
+	dst[0] = digit_char((uint32_t)(rest / CHUNK_RADIX));
 }
 
 void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
