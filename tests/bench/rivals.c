@@ -61,6 +61,14 @@ static void a_moment(void)
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
+/* Whether it is to be left out, as if it were missing. */
+static bool is_left_out(const char *name)
+{
+	const char *without = getenv("BENCH_WITHOUT");
+
+	return without && strstr(without, name);
+}
+
 /* ---- MUNGE ------------------------------------------------------------------------------------- */
 
 /* NULL: none. */
@@ -122,7 +130,7 @@ bool munge_start(struct munge *m, const char *under)
 
 	*m = (struct munge){ 0 };
 	snprintf(m->dir, sizeof(m->dir), "%s/jeton-munge-XXXXXX", under);
-	if (access("/usr/sbin/munged", X_OK) < 0 || !mkdtemp(m->dir))
+	if (is_left_out("munge") || access("/usr/sbin/munged", X_OK) < 0 || !mkdtemp(m->dir))
 		return false;
 	chmod(m->dir, 0755);
 	snprintf(m->socket, sizeof(m->socket), "%s/socket", m->dir);
@@ -299,6 +307,8 @@ static void exec_redis(const struct redis *r)
 bool redis_start(struct redis *r, const char *under)
 {
 	*r = (struct redis){ 0 };
+	if (is_left_out("redis"))
+		return false;
 	snprintf(r->dir, sizeof(r->dir), "%s/jeton-redis-XXXXXX", under);
 	if (!mkdtemp(r->dir))
 		give_up("%s: %s", r->dir, strerror(errno));
