@@ -422,6 +422,8 @@ static int verify_line(struct about *a, const struct policy_verify *v)
 		fprintf(a->out, "%s%s", separator(i, v->n_scopes, " and "), v->scopes[i].text);
 	if (v->n_scopes > SCOPES_SHOWN)
 		fprintf(a->out, " and %zu more", v->n_scopes - SCOPES_SHOWN);
+	if (v->map)
+		fputs(", also by the map", a->out);
 	return line_end(a);
 }
 

@@ -100,6 +100,7 @@ struct policy_verify { /* [Verify] */
 	struct policy_selector who;
 	struct policy_scope *scopes; /* none: all of a token's access is told */
 	size_t n_scopes;
+	bool map; /* Map=yes: whom it matches is given the map of these scopes */
 };
 
 struct policy {

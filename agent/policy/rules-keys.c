@@ -196,6 +196,16 @@ static int verify_scope(struct rules *r, const char *value)
 	return add_scopes(r, &v->scopes, &v->n_scopes, value);
 }
 
+static int verify_map(struct rules *r, const char *value)
+{
+	int yes = parse_bool(value);
+
+	if (yes < 0)
+		return wrong_word(r, span_of(value), "is neither yes nor no");
+	rules_verify(r)->map = yes;
+	return 0;
+}
+
 static int fetch_credential(struct rules *r, const char *value)
 {
 	struct span rest = span_of(value), word;
@@ -323,5 +333,6 @@ const struct key fetch_keys[] = {
 const struct key verify_keys[] = {
 	{ "User", verify_user, 0 },   { "Group", verify_group, 0 },
 	{ "Unit", verify_unit, 0 },   { "Container", verify_container, KEY_ONCE },
-	{ "Scope", verify_scope, 0 }, { NULL, NULL, 0 },
+	{ "Scope", verify_scope, 0 }, { "Map", verify_map, KEY_ONCE },
+	{ NULL, NULL, 0 },
 };

@@ -83,6 +83,8 @@ const char *policy_text(const struct policy *p)
 		show("verify@%u", p->verify[i].place.line);
 		show_who(&p->verify[i].who);
 		show_scopes(p->verify[i].scopes, p->verify[i].n_scopes);
+		if (p->verify[i].map)
+			show(" map");
 		show("\n");
 	}
 	for (size_t i = 0; i < p->n_ignored; i++)

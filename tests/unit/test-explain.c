@@ -272,6 +272,12 @@ START_TEST(a_verifier_is_explained_by_all_sections_that_match)
 		  "yes\n"
 		  "P:1 [Verify] lets user ci (uid 1000) verify, and tells a:b and c:d\n"
 		  "P:4 [Verify] lets user ci (uid 1000) verify, and tells e:f\n" },
+		{ "[Verify]\nUser=ci\nMap=yes\n[Verify]\nUser=*\nMap=yes\nScope=e:f\n",
+		  HOST(CI, NULL),
+		  "yes\n"
+		  "P:1 [Verify] lets user ci (uid 1000) verify, and tells all of a token's access, "
+		  "also by the map\n"
+		  "P:4 [Verify] lets user ci (uid 1000) verify, and tells e:f, also by the map\n" },
 		{ "[Verify]\nUser=ci\nUnit=api.service\n", HOST(CI, "x.service"),
 		  "no\n"
 		  "P:1 [Verify] lets user ci verify, but the unit is x.service, not api.service\n"

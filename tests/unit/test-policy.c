@@ -81,6 +81,8 @@ START_TEST(what_is_right_is_read)
 		{ "[Verify]\nUnit=nightly*\nContainer=yes\n",
 		  "verify@1 unit:nightly* container\n" },
 		{ "[Verify]\nUser=a\nContainer=no\n", "verify@1 u:a@2\n" },
+		{ "[Verify]\nMap=yes\nUser=a\nScope=a:b\n", "verify@1 u:a@3 a:b@4 map\n" },
+		{ "[Verify]\nUser=a\nMap=no\n", "verify@1 u:a@2\n" },
 		{ "[Credential a]\n", "credential a@1\n" },
 		{ "[Credential a]\nKind=held\n", "credential a@1\n" },
 		{ "[Credential b]\n[Credential a]\n[Credential a.b_c-9]\n",
@@ -167,7 +169,7 @@ START_TEST(every_mistake_is_told_with_its_line_and_what_would_be_right)
 		{ "[Fetch]\nScope=a:b\n", "2: unknown key 'Scope=' in [Fetch]; it takes "
 					  "Credential=, User=, Group=, Unit=, Container=" },
 		{ "[Verify]\nOwner=x\n", "2: unknown key 'Owner=' in [Verify]; it takes User=, "
-					 "Group=, Unit=, Container=, Scope=" },
+					 "Group=, Unit=, Container=, Scope=, Map=" },
 		{ "[Access]\nUser=x\nUnit=cron.service\n",
 		  "3: Unit= has no place in [Access], which says what a user reaches wherever it "
 		  "is used from; restrict by "
@@ -225,6 +227,12 @@ START_TEST(every_mistake_is_told_with_its_line_and_what_would_be_right)
 		{ "[Verify]\nUnit=a[!]\n", "2: Unit=: 'a[!]' has a '[' without its ']'" },
 		{ "[Verify]\nUser=x\nContainer=maybe\n",
 		  "3: Container=: 'maybe' is neither yes nor no" },
+		{ "[Verify]\nUser=x\nMap=please\n",
+		  "3: Map=: 'please' is neither yes nor no" },
+		{ "[Verify]\nUser=x\nMap=yes\nMap=yes\n",
+		  "4: Map= a second time; it is already in line 3" },
+		{ "[Verify]\nMap=yes\n", "1: [Verify] says for nobody; give User=, Group= or "
+					  "Unit= (everyone is 'User=*')" },
 		/* scopes */
 		{ "[Access]\nScope=a/b\n", "2: Scope=: 'a/b' has no action; a scope is "
 					   "PATH:ACTION, as in 'acme/risk:read'" },
