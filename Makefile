@@ -108,7 +108,7 @@ $(B)/pic/%.o: %.c $(B)/config.mk
 $(B)/%.o: %.c $(B)/config.mk
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(cflags) -fPIE -c $< -o $@
 -include $(patsubst %.o,%.d,$(call objects,$(every)) $(call objects,$(shared) $(client),pic/))
-$(B)/protocol/interface.o: protocol/io.jeton.Agent.varlink
+$(B)/protocol/interface.o: protocol/io.jeton.Agent.varlink protocol/io.jeton.Verifier.varlink
 
 # ---- archives, libraries, programs ---------------------------------------------------------------
 

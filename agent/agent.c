@@ -25,6 +25,7 @@
 #include "agent/loadcred.h"
 #include "agent/lock.h"
 #include "agent/loop.h"
+#include "agent/maps.h"
 #include "agent/masterkey.h"
 #include "agent/memory-dir.h"
 #include "agent/restore.h"
@@ -422,6 +423,7 @@ void agent_stop(struct agent *a)
 		return;
 	(void)sd_notify(0, "STOPPING=1");
 	a->stopping = true;
+	maps_retire(a);
 	listener_stop(a);
 	if (sd_event_add_time_relative(a->event, &a->stop_timer, CLOCK_MONOTONIC, STOP_US, 0,
 				       on_stop_over, a) < 0 ||
@@ -549,6 +551,7 @@ void agent_done(struct agent *a)
 	loadcred_done(a);
 	backup_end_all(a);
 	restore_stop(a);
+	maps_done(a);
 	if (a->store && a->event) {
 		audit_stop(a);
 		last_use_keep_all(a);

@@ -41,6 +41,7 @@ struct memory_dir;
 struct backup;
 struct restore;
 struct waiter;
+struct maps;
 
 #ifndef JETON_VERSION
 #define JETON_VERSION "0.1"
@@ -143,6 +144,7 @@ struct agent {
 		uint64_t retry_us; /* after one that failed: not before, monotonic */
 	} keep;		    /* last-use.c's */
 	struct audit *audit;
+	struct maps *maps; /* that verifiers have; NULL: none ever had one */
 	uint64_t *denied; /* ids: see denied.h */
 	size_t n_denied;
 	sd_event_source *expiry_timer, *keep_timer, *names_timer;

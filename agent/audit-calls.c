@@ -246,13 +246,13 @@ void audit_loaded(struct agent *a, const struct audit_actor *who, const char *cr
 
 /* ---- verifications --------------------------------------------------------------------------- */
 
-void audit_verified(struct request *req, uint64_t token)
+void audit_verified(struct request *req, uint64_t token, uint32_t n_times)
 {
 	struct connection *c = req->connection;
 	struct audit *audit = req->agent->audit;
 	struct audit_verifier who = { peer_tag(c), c->peer.uid, c->unit_name ? c->unit_name : "" };
 
-	audit_verified_count(&audit->verified, token, &who);
+	audit_verified_count(&audit->verified, token, &who, n_times);
 	if (!audit->counts)
 		count(req->agent);
 }

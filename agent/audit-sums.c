@@ -25,17 +25,22 @@ static unsigned slot_of(uint64_t token, uint32_t tag)
 }
 
 static void take_slot(struct audit_verified *v, unsigned i, uint64_t token,
-		      const struct audit_verifier *who)
+		      const struct audit_verifier *who, uint32_t n)
 {
 	v->hot[i].token = token;
 	v->hot[i].tag = who->tag;
-	v->hot[i].count = 1;
+	v->hot[i].count = n;
 	v->who[i].uid = who->uid;
 	strncpy(v->who[i].unit, who->unit, AUDIT_UNIT_MAX);
 }
 
+static void add(uint32_t *count, uint32_t n)
+{
+	*count = n < UINT32_MAX - *count ? *count + n : UINT32_MAX;
+}
+
 void audit_verified_count(struct audit_verified *v, uint64_t token,
-			  const struct audit_verifier *who)
+			  const struct audit_verifier *who, uint32_t n_times)
 {
 	unsigned first = slot_of(token, who->tag), empty = AUDIT_VERIFY_SLOTS;
 
@@ -43,16 +48,16 @@ void audit_verified_count(struct audit_verified *v, uint64_t token,
 		unsigned i = (first + n) % AUDIT_VERIFY_SLOTS;
 
 		if (v->hot[i].count && v->hot[i].token == token && v->hot[i].tag == who->tag) {
-			v->hot[i].count += v->hot[i].count < UINT32_MAX;
+			add(&v->hot[i].count, n_times);
 			return;
 		}
 		if (!v->hot[i].count && empty == AUDIT_VERIFY_SLOTS)
 			empty = i;
 	}
 	if (empty < AUDIT_VERIFY_SLOTS)
-		take_slot(v, empty, token, who);
+		take_slot(v, empty, token, who, n_times);
 	else
-		v->n_others += v->n_others < UINT32_MAX;
+		add(&v->n_others, n_times);
 }
 
 bool audit_verified_take(struct audit_verified *v, unsigned *at, struct audit_entry *ret)

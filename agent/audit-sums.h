@@ -34,9 +34,9 @@ struct audit_verified {
 	uint32_t n_others; /* that had no slot */
 };
 
-/* Counts one. No allocation, no system call. */
+/* Counts n_times, 1 or more. No allocation, no system call. */
 void audit_verified_count(struct audit_verified *v, uint64_t token,
-			  const struct audit_verifier *who);
+			  const struct audit_verifier *who, uint32_t n_times);
 
 /*
  * Takes the next sum out, from slot *at on, which moves on; the last one is of those that had no

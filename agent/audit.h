@@ -118,8 +118,8 @@ void audit_answered(struct request *req);
 /* What was done on nobody's call. */
 void audit_own(struct agent *a, enum audit_operation operation);
 
-/* A successful verification. Allocates nothing, and makes no system call but for a first one. */
-void audit_verified(struct request *req, uint64_t token);
+/* Successful verifications, as many. Allocates nothing, and makes no system call but for a first one. */
+void audit_verified(struct request *req, uint64_t token, uint32_t n_times);
 
 /* A held credential was fetched. */
 void audit_fetched(struct request *req, struct span credential);

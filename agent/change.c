@@ -11,6 +11,7 @@
 
 #include "agent/change-parts.h"
 #include "agent/holder.h"
+#include "agent/maps.h"
 #include "agent/reply.h"
 #include "agent/rules-in-force.h"
 #include "agent/upkeep.h"
@@ -133,6 +134,7 @@ static int on_names(sd_event_source *source, int fd, uint32_t events, void *user
 	(void)events;
 	if (names_dispatch(a->names))
 		rules_names_changed(a);
+	maps_names_known(a);
 	change_complete_deferred(a);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/carried.h"
+#include "agent/maps.h"
 
 static bool is_listed(const struct agent *a, uint64_t id)
 {
@@ -37,6 +38,8 @@ void denied_add(struct agent *a, uint64_t id)
 			  "again");
 		return;
 	}
+	/* It is dead with all that was derived from it, which is seldom, and for maps to work out anew. */
+	maps_retire(a);
 	r = carried_denial(a->carried, id);
 	log_warning("a revocation could not be made durable: it holds until %s; revoke the token "
 		    "again when the store works",

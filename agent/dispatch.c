@@ -7,6 +7,7 @@
 #include "agent/authority.h"
 #include "agent/change.h"
 #include "agent/method.h"
+#include "agent/policy/map-rights.h"
 #include "agent/reply.h"
 
 enum who {
@@ -57,13 +58,26 @@ static const struct method agent_methods[] = {
 	{ "ReadAudit", method_read_audit, ADMINISTRATORS, NEEDS_MORE },
 };
 
+static const struct method verifier_methods[] = {
+	{ "GetMap", method_get_map, ANYONE, REPLY_IS_POINT },
+	{ "ReportUses", method_report_uses, ANYONE, 0 },
+};
+
+/* While it is not known yet, a call waits until it is. */
+static bool may_have_maps(const struct agent *a)
+{
+	return !a->policy || map_is_offered(a->policy);
+}
+
 static const struct interface {
 	struct span name;
 	const struct method *methods;
 	size_t n_methods;
+	bool (*is_there)(const struct agent *a); /* NULL: always */
 } interfaces[] = {
-	{ { "io.jeton.Agent", 14 }, agent_methods, ARRAY_SIZE(agent_methods) },
-	{ { "org.varlink.service", 19 }, service_methods, ARRAY_SIZE(service_methods) },
+	{ { "io.jeton.Agent", 14 }, agent_methods, ARRAY_SIZE(agent_methods), NULL },
+	{ { "org.varlink.service", 19 }, service_methods, ARRAY_SIZE(service_methods), NULL },
+	{ { "io.jeton.Verifier", 17 }, verifier_methods, ARRAY_SIZE(verifier_methods), may_have_maps },
 };
 
 static struct span before_last_dot(struct span method)
@@ -74,8 +88,8 @@ static struct span before_last_dot(struct span method)
 }
 
 /* The method, or NULL: then *ret_interface says whether at least its interface is known. */
-static const struct method *find_method(struct span name, struct span *ret_interface,
-					bool *ret_interface_known)
+static const struct method *find_method(const struct agent *a, struct span name,
+					struct span *ret_interface, bool *ret_interface_known)
 {
 	struct span interface = before_last_dot(name);
 	struct span member = { name.p + interface.n + 1, name.n - interface.n - 1 };
@@ -85,7 +99,8 @@ static const struct method *find_method(struct span name, struct span *ret_inter
 	if (interface.n == 0)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(interfaces); i++) {
-		if (!span_equal(interfaces[i].name, interface))
+		if (!span_equal(interfaces[i].name, interface) ||
+		    (interfaces[i].is_there && !interfaces[i].is_there(a)))
 			continue;
 		*ret_interface_known = true;
 		for (size_t m = 0; m < interfaces[i].n_methods; m++)
@@ -116,7 +131,7 @@ static enum dispatched call_method(struct request *req)
 	struct span interface;
 	bool known;
 
-	method = find_method(req->call.method, &interface, &known);
+	method = find_method(a, req->call.method, &interface, &known);
 	req->connection->method = method ? method->name : NULL;
 	req->connection->is_administration = method && method->who == ADMINISTRATORS;
 	if (!method && known)

@@ -26,6 +26,7 @@
 #include "agent/last-use.h"
 #include "agent/leftovers.h"
 #include "agent/lock-file.h"
+#include "agent/maps.h"
 #include "agent/restore.h"
 #include "protocol/base/time.h"
 
@@ -197,11 +198,13 @@ static void shut(struct lock *l)
 	l->box = l->new_box;
 	l->untold = EVENT_LOCKED;
 	a->locked = true;
+	maps_state_changed(a);
 	backup_end_all(a);
 	restore_stop(a);
 	if (change_submit_event(a, EVENT_LOCKED, on_settled) == 0)
 		return;
 	a->locked = false;
+	maps_state_changed(a);
 	l->untold = 0;
 	if (lock_file_remove(&l->dir) < 0)
 		log_error("%s/locked can't be removed again: remove it, or the next start comes up "
@@ -270,6 +273,7 @@ static void open_up(struct lock *l)
 
 	give_keys_back(l);
 	a->locked = false;
+	maps_state_changed(a);
 	l->n_wrong = 0;
 	l->untold = EVENT_UNLOCKED;
 	log_notice("unlocked by uid %u", (unsigned)l->by);

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "agent/method.h"
+#include "agent/policy/map-rights.h"
 #include "agent/reply.h"
 #include "protocol/interface.h"
 
@@ -47,6 +48,12 @@ static void write_text(struct json_writer *w, const char *key, const char *text)
 	json_put_string(w, span_of(text));
 }
 
+/* By the policies in force. */
+static bool has_maps(const struct agent *a)
+{
+	return a->policy && map_is_offered(a->policy);
+}
+
 enum dispatched method_get_info(struct request *req)
 {
 	struct bad_parameter bad;
@@ -63,6 +70,8 @@ enum dispatched method_get_info(struct request *req)
 	json_key(w, "interfaces");
 	json_open(w, '[');
 	json_put_string(w, SPAN("io.jeton.Agent"));
+	if (has_maps(req->agent))
+		json_put_string(w, SPAN("io.jeton.Verifier"));
 	json_put_string(w, SPAN("org.varlink.service"));
 	json_close(w, ']');
 	return reply_end(req);
@@ -88,6 +97,8 @@ enum dispatched method_get_interface_description(struct request *req)
 		return reply_bad_parameter(req, &bad);
 	if (span_is(call.interface, "io.jeton.Agent"))
 		text = interface_text();
+	else if (span_is(call.interface, "io.jeton.Verifier") && has_maps(req->agent))
+		text = interface_verifier_text();
 	else if (span_is(call.interface, "org.varlink.service"))
 		text = span_of(service_text);
 	else

@@ -175,7 +175,7 @@ static enum dispatched verify_with_use(struct request *req, token_ref ref,
 		facts->ended_us = req->now_us;
 	}
 	a->verified_total++;
-	audit_verified(req, facts->id);
+	audit_verified(req, facts->id, 1);
 	reply_verify(req, facts, told);
 	return change_submit(req, change, NULL, 0);
 }
@@ -228,7 +228,7 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 	note_use(req, facts);
 	last_use_verified(a, ref, &was, facts);
 	a->verified_total++;
-	audit_verified(req, facts->id);
+	audit_verified(req, facts->id, 1);
 	return reply_verify(req, facts, &told);
 }
 

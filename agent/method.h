@@ -45,6 +45,10 @@ enum dispatched method_read_audit(struct request *req);
 /* method-backup.c */
 enum dispatched method_backup(struct request *req);
 
+/* method-map.c: io.jeton.Verifier */
+enum dispatched method_get_map(struct request *req);
+enum dispatched method_report_uses(struct request *req);
+
 /* method-lock.c */
 enum dispatched method_lock(struct request *req);
 enum dispatched method_unlock(struct request *req);

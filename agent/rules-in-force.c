@@ -6,6 +6,7 @@
 
 #include "agent/audit.h"
 #include "agent/change.h"
+#include "agent/maps.h"
 #include "agent/watch.h"
 
 /* Policies on their way into force. */
@@ -60,6 +61,7 @@ static void put_in_force(struct agent *a, struct policy *policy, uint64_t read_u
 	policy_unref(a->policy);
 	a->policy = policy;
 	a->access_generation++;
+	maps_retire(a);
 	a->policies_loaded_us = read_us;
 }
 
@@ -214,6 +216,7 @@ void rules_names_changed(struct agent *a)
 	policy_each_name(a->policy, resolve_name, a);
 	resolve_admin_group(a);
 	a->access_generation++;
+	maps_retire(a);
 }
 
 void rules_done(struct agent *a)

@@ -90,6 +90,7 @@ static const struct call calls[] = {
 	CALL("faccessat2", LOOP),
 	SPARE("faccessat2", STORES, RENEWAL),
 	CALL("fadvise64", BOTH),
+	CALL("fallocate", LOOP),
 	CALL_IF("fchmod", BOTH, 1, ANY_INT & ~0644u, 0),
 	CALL("fcntl", BOTH),
 	CALL("fdatasync", BOTH),

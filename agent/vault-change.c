@@ -149,6 +149,7 @@ static void commit_insert(struct vault *v, const struct step *s)
 {
 	token_at(v, s->ref)->flags |= TOKEN_IS_VISIBLE;
 	v->n_visible++;
+	token_changed(v, s->ref);
 }
 
 /* All children are ending as well, in this change or an earlier one. */
@@ -242,6 +243,7 @@ static void give_back_life(struct vault *v, const struct step *s)
 	if (s->old_expires_us > expires_us)
 		t->flags &= (uint8_t) ~(TOKEN_IS_OVER | TOKEN_IS_UNKEPT);
 	expiry_moved(&v->expiry, s->ref);
+	token_changed(v, s->ref);
 }
 
 /* Its id may no longer wait among the dirty ones; to stand there twice does no harm. */
@@ -276,6 +278,7 @@ static void rollback_end(struct vault *v, const struct step *s)
 	expiry_add(&v->expiry, s->ref);
 	if (t->flags & TOKEN_IS_DIRTY)
 		soil_again(v, t);
+	token_changed(v, s->ref);
 }
 
 static void rollback_update(struct vault *v, const struct step *s)

@@ -43,6 +43,8 @@ struct vault {
 	uint32_t orphans; /* while loading: their parent is not known yet; by sibling_older */
 	bool unsorted;	  /* while loading: rows came out of order */
 	void (*on_owner_free)(struct owner *owner);
+	void (*on_token)(void *userdata, token_ref ref); /* NULL: nobody watches */
+	void *on_token_userdata;
 };
 
 static inline struct token *token_at(const struct vault *v, token_ref ref)
@@ -141,6 +143,13 @@ void token_soil(struct vault *v, struct token *t);
  * absent, or it can't be kept. It is held for nobody: take it by label_ref().
  */
 uint32_t token_user_label(struct vault *v, struct span by);
+
+/* The token is or may soon be another. */
+static inline void token_changed(const struct vault *v, token_ref ref)
+{
+	if (v->on_token)
+		v->on_token(v->on_token_userdata, ref);
+}
 
 /* ---- vault-cursor.c -------------------------------------------------------------------------- */
 

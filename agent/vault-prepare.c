@@ -113,6 +113,7 @@ static int end_one(struct vault_change *c, token_ref ref, struct ending how)
 	expiry_remove(&v->expiry, ref);
 	t->flags |= TOKEN_IS_ENDING;
 	v->n_over_ending += t->flags & TOKEN_IS_OVER ? 1 : 0;
+	token_changed(v, ref);
 	return 0;
 }
 
@@ -249,6 +250,7 @@ static int cut_one(struct vault_change *c, token_ref ref, uint64_t by, uint64_t 
 	if (expires_us < t->expires_us) {
 		t->expires_us = expires_us & TOKEN_TIME_MAX;
 		expiry_moved(&v->expiry, ref);
+		token_changed(v, ref);
 	}
 	return 0;
 }

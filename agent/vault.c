@@ -181,6 +181,13 @@ bool vault_is_over_unkept(const struct vault *v, token_ref ref)
 	return token_at(v, ref)->flags & TOKEN_IS_UNKEPT;
 }
 
+bool vault_is_sound(const struct vault *v, token_ref ref)
+{
+	uint8_t flags = token_at(v, ref)->flags;
+
+	return flags & TOKEN_IS_VISIBLE && !(flags & (TOKEN_IS_ENDING | TOKEN_IS_OVER));
+}
+
 bool vault_is_bound(const struct vault *v, token_ref ref)
 {
 	const struct extension *e = extension_of(v, token_at(v, ref));
@@ -239,6 +246,12 @@ bool vault_is_busy(const struct vault *v, token_ref ref)
 	uint8_t flags = token_at(v, ref)->flags;
 
 	return !(flags & TOKEN_IS_VISIBLE) || flags & (TOKEN_IS_ENDING | TOKEN_IS_CUT);
+}
+
+void vault_watch(struct vault *v, void (*on_token)(void *userdata, token_ref ref), void *userdata)
+{
+	v->on_token = on_token;
+	v->on_token_userdata = userdata;
 }
 
 /* ---- last uses ------------------------------------------------------------------------------- */

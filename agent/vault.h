@@ -98,6 +98,9 @@ bool vault_is_over(const struct vault *v, token_ref ref, uint64_t now_us);
 
 /* Whether its end, prepared at its time, was not kept. */
 bool vault_is_over_unkept(const struct vault *v, token_ref ref);
+
+/* Whether it is active, no end of it is under way, and it was never found to be over. */
+bool vault_is_sound(const struct vault *v, token_ref ref);
 bool vault_is_bound(const struct vault *v, token_ref ref); /* to a process or a unit */
 int64_t vault_uses_left(const struct vault *v, token_ref ref);
 struct owner *vault_owner(const struct vault *v, token_ref ref);
@@ -321,6 +324,13 @@ void vault_rollback(struct vault_change *c);
  * be kept, the old one goes and none stands there.)
  */
 void vault_used(struct vault *v, token_ref ref, uint64_t now_us, struct span by);
+
+/*
+ * From now on on_token is told of each token that is or may soon be another: when it has come, when
+ * its end or the cutting of its life is prepared, and when that is rolled back; before anybody else
+ * is. It looks, and changes nothing here. NULL: nobody is told.
+ */
+void vault_watch(struct vault *v, void (*on_token)(void *userdata, token_ref ref), void *userdata);
 
 /* ---- loading: at start, before anything else ------------------------------------------------- */
 

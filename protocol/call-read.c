@@ -121,6 +121,9 @@ static bool read_field(const struct field *field, struct json_value value, struc
 		return read_strings(value, text, at);
 	case FIELD_CHOICE:
 		return read_choice(value, field->choices, at);
+	case FIELD_ARRAY:
+		*(struct json_value *)at = value;
+		return value.type == JSON_ARRAY;
 	}
 	return false;
 }

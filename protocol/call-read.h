@@ -41,7 +41,7 @@ enum call_result {
 enum call_result call_read(struct span message, struct text_space *text, struct call *ret,
 			   struct bad_parameter *ret_bad) MUST_USE;
 
-enum field_type { FIELD_BOOL, FIELD_INT, FIELD_STRING, FIELD_STRINGS, FIELD_CHOICE };
+enum field_type { FIELD_BOOL, FIELD_INT, FIELD_STRING, FIELD_STRINGS, FIELD_CHOICE, FIELD_ARRAY };
 
 struct field {
 	const char *name;
@@ -65,7 +65,7 @@ struct field_strings { /* more than SCOPES_MAX is an invalid parameter */
 	unsigned n;
 	struct span v[SCOPES_MAX];
 };
-/* FIELD_STRING is a struct span, p NULL where absent. */
+/* FIELD_STRING is a struct span, p NULL where absent; FIELD_ARRAY a struct json_value, else JSON_NULL. */
 
 /*
  * Reads params by the table into *ret (zeroed first). Returns false with *ret_bad where one is

@@ -14,7 +14,8 @@ import socket
 import sweep
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TEXT = open(os.path.join(TOP, "protocol", "io.jeton.Agent.varlink"), encoding="utf-8").read()
+TEXT, VERIFIER_TEXT = (open(os.path.join(TOP, "protocol", f"io.jeton.{name}.varlink"), encoding="utf-8").read()
+                       for name in ("Agent", "Verifier"))
 SERVICE_TEXT = """interface org.varlink.service
 method GetInfo() -> (vendor: string, product: string, version: string, url: string,
   interfaces: []string)
@@ -119,7 +120,8 @@ class Interface:
 
 AGENT = Interface(TEXT)
 SERVICE = Interface(SERVICE_TEXT)
-INTERFACES = {i.name: i for i in (AGENT, SERVICE)}
+VERIFIER = Interface(VERIFIER_TEXT)
+INTERFACES = {i.name: i for i in (AGENT, SERVICE, VERIFIER)}
 
 
 class Error(Exception):

@@ -40,7 +40,7 @@ START_TEST(whatever_is_verified_is_counted_once_and_for_all)
 			audit_verified_count(&verified,
 					     (unit_random(&random) % (round * 500) + 1) *
 						     UINT64_C(0x9e3779b97f4a7c15),
-					     &who);
+					     &who, 1);
 		}
 		while (audit_verified_take(&verified, &at, &e)) {
 			n_told += e.count;
@@ -65,7 +65,7 @@ START_TEST(sums_are_by_token_uid_and_unit)
 	clear();
 	for (unsigned i = 0; i < 3; i++)
 		for (unsigned n = 0; n <= i; n++)
-			audit_verified_count(&verified, 77, all[i]);
+			audit_verified_count(&verified, 77, all[i], 1);
 	while (audit_verified_take(&verified, &at, &e)) {
 		for (unsigned i = 0; i < 3; i++)
 			if (e.peer_uid == all[i]->uid && strcmp(e.unit, all[i]->unit) == 0) {
