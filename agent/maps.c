@@ -195,16 +195,6 @@ static void on_token(void *userdata, token_ref ref)
 	}
 }
 
-bool maps_would_tell(struct agent *a, const struct map_rights *rights, token_ref ref)
-{
-	struct token_facts facts;
-
-	if (!a->maps || !is_for_maps(a, ref))
-		return false;
-	vault_facts(a->vault, ref, &facts);
-	return access_told(a, rights, &facts).n > 0;
-}
-
 /* ---- maps ------------------------------------------------------------------------------------ */
 
 static uint64_t at_least(uint64_t least, uint64_t n)
@@ -471,6 +461,16 @@ static int start_maps(struct agent *a)
 	if (r < 0)
 		maps_done(a);
 	return r < 0 ? r : 0;
+}
+
+bool maps_would_tell(struct agent *a, const struct map_rights *rights, token_ref ref)
+{
+	struct token_facts facts;
+
+	if ((!a->maps && start_maps(a) < 0) || !is_for_maps(a, ref))
+		return false;
+	vault_facts(a->vault, ref, &facts);
+	return access_told(a, rights, &facts).n > 0;
 }
 
 static struct view *find_view(const struct maps *maps, const struct map_rights *rights)
