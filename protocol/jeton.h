@@ -4,7 +4,7 @@
  *
  * A handle is one connection, made at the first call and made anew when it was lost. Calls block,
  * up to the handle's timeout (10 s unless set). A handle is for one thread at a time; different
- * handles are independent of each other.
+ * handles are independent of each other. A verifier (struct jeton_verifier) is for any number.
  *
  * Results. Unless it says otherwise a function returns
  *   0                             done
