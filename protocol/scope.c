@@ -44,10 +44,14 @@ static bool is_star(struct span name)
 
 static struct path path_of(struct span scope)
 {
-	const char *colon = memrchr(scope.p, ':', scope.n);
-	struct path path = { .p = scope.p, .end = colon };
+	const char *colon = scope.p + scope.n - 1;
+	struct path path = { .p = scope.p };
 
-	assert(colon);
+	/* Actions are short: no call is worth it. */
+	while (*colon != ':' && colon > scope.p)
+		colon--;
+	assert(*colon == ':');
+	path.end = colon;
 	path.action = (struct span){ colon + 1, (size_t)(scope.p + scope.n - colon - 1) };
 	/* No name has two stars, so only the tail ends so. */
 	path.tail = colon - scope.p >= 2 && colon[-1] == '*' && colon[-2] == '*';
@@ -59,13 +63,12 @@ static struct path path_of(struct span scope)
 /* Takes the next name or star. Returns false at the end of the path. */
 static bool next_name(struct path *path, struct span *ret)
 {
-	const char *slash;
+	const char *slash = path->p;
 
-	if (path->p >= path->end)
+	if (slash >= path->end)
 		return false;
-	slash = memchr(path->p, '/', (size_t)(path->end - path->p));
-	if (!slash)
-		slash = path->end;
+	while (slash < path->end && *slash != '/')
+		slash++;
 	*ret = (struct span){ path->p, (size_t)(slash - path->p) };
 	path->p = slash + 1;
 	return true;
@@ -146,7 +149,7 @@ bool scope_matches(struct span pattern, struct span plain)
 
 bool scope_is_within(struct span inner, const struct span outer[], size_t n)
 {
-	struct path path = path_of(inner);
+	struct path path;
 	/*
 	 * Lengths of the inner's tail that are covered: these, a bit each, and all from `endless`
 	 * on.
@@ -155,6 +158,9 @@ bool scope_is_within(struct span inner, const struct span outer[], size_t n)
 	size_t endless = SIZE_MAX;
 
 	static_assert(SCOPE_MAX / 2 <= 64, "a path has at most 63 names");
+	if (n == 0)
+		return false;
+	path = path_of(inner);
 	for (size_t i = 0; i < n; i++) {
 		struct path other = path_of(outer[i]);
 		size_t tail;
