@@ -49,7 +49,7 @@ struct maps;
 
 enum {
 	SMALL_BUF = 4 * 1024, /* what a connection borrows while it is busy */
-	OUT_FLUSH = 4 * 1024, /* replies are sent together up to here */
+	OUT_FLUSH = 16 * 1024, /* replies are sent together up to here */
 	LARGE_BUF = OUT_FLUSH +
 		    128 * 1024, /* holds the largest message, or replies and one of the largest */
 	LARGE_BUFS_PER_USER = 4,
