@@ -73,8 +73,8 @@ AUTOINIT ?= $(if $(SANITIZE),no,yes)
 sanitize := $(if $(SANITIZE),-DJETON_SANITIZED -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 flags = -std=gnu17 -D_GNU_SOURCE -I. -DJETON_VERSION='"$(VERSION)"' $(OPT) $(WARN) $(sanitize) \
 	-ffile-prefix-map=$(CURDIR)=. $(CPPFLAGS) $(CFLAGS)
-packages := libsystemd libsodium libseccomp sqlite3 inih check
-statics := libinih libsodium
+packages := libsystemd libsodium nettle libseccomp sqlite3 inih check
+statics := libinih libsodium libnettle
 
 # $(call keep,FILE,TEXT): a file of this text, written anew only when the text is another.
 keep = $(if $(filter-out $(subst $() ,_,$(file <$(1))),$(subst $() ,_,$(2))),$(shell mkdir -p $(dir $(1)))$(file >$(1),$(2)))
@@ -101,7 +101,8 @@ $(B)/config.mk: $(B)/config.key | $(if $(filter demo check,$(MAKECMDGOALS)),$(B)
 
 cflags = $(flags) $(harden) $(foreach p,$(packages),$($(p)_cflags)) -MMD -MP
 ldflags = $(ldharden) $(sanitize) $(LDFLAGS)
-agent_libs = $(libsystemd_libs) $(libsodium_libs) $(libseccomp_libs) $(sqlite3_libs) $(inih_libs)
+nettle = $(or $(libnettle_static),$(nettle_libs))
+agent_libs = $(libsystemd_libs) $(libsodium_libs) $(nettle) $(libseccomp_libs) $(sqlite3_libs) $(inih_libs)
 
 $(B)/pic/%.o: %.c $(B)/config.mk
 	$(call say,CC)mkdir -p $(@D) && $(CC) $(cflags) -fPIC -c $< -o $@
@@ -127,7 +128,7 @@ $(B)/jetond $(B)/tests/support/jetond-clock: $(B)/agent/main.o $(B)/libagent.a $
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
 tool_archives := $(foreach a,ctl policy jeton shared,$(B)/lib$(a).a)
-tool_libs = $(or $(libinih_static),$(inih_libs)) $(or $(libsodium_static),$(libsodium_libs))
+tool_libs = $(or $(libinih_static),$(inih_libs)) $(or $(libsodium_static),$(libsodium_libs)) $(if $(libnettle_static),,$(nettle_libs))
 $(B)/jetonctl: $(B)/ctl/main.o $(tool_archives)
 	$(link) $(tool_libs)
 $(B)/jeton-helper: $(B)/ctl/helper-main.o $(tool_archives)
@@ -135,13 +136,14 @@ $(B)/jeton-helper: $(B)/ctl/helper-main.o $(tool_archives)
 
 # One object with nothing of its inside to be seen, so that it clashes with no name of whoever links it.
 $(B)/libjeton.a: $(call objects,$(shared) $(client),pic/)
-	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(B)/pic/libjeton.o $^ && \
+	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(B)/pic/libjeton.o $^ $(libnettle_static) && \
 	$(OBJCOPY) --wildcard --keep-global-symbol='jeton_*' $(B)/pic/libjeton.o && $(AR) rcsD $@ $(B)/pic/libjeton.o
 $(B)/libjeton.so: $(call objects,$(shared) $(client),pic/) protocol/libjeton.map
 	$(call say,LD)$(CC) -shared $(ldflags) -Wl,-soname,$(SONAME) -Wl,--version-script=protocol/libjeton.map \
-		$(if $(SANITIZE),,-Wl,-z,defs) -o $(B)/libjeton.so.$(VERSION) $(filter %.o,$^) && \
+		$(if $(SANITIZE),,-Wl,-z,defs) -o $(B)/libjeton.so.$(VERSION) $(filter %.o,$^) $(nettle) && \
 	ln -sf libjeton.so.$(VERSION) $(B)/$(SONAME) && ln -sf $(SONAME) $@ && touch -h $@
-pc = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|$(VERSION)|g'
+pc = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@VERSION@|$(VERSION)|g' \
+	-e 's|@PRIVATE@|$(if $(libnettle_static),,-lnettle)|'
 $(B)/jeton.pc: protocol/jeton.pc.in Makefile
 	@$(pc) $< >$@
 
@@ -183,8 +185,7 @@ fuzz: ## bytes made up by libFuzzer, TIME seconds (60) for each target; T=json: 
 	@tests/fuzz/run $(or $(TIME),60) $(T)
 lint: ## clang-tidy, cppcheck, shellcheck, clang-format
 	@.ci/lint
-format: ## clang-format over the lines you changed
-	@git clang-format --extensions c,h
+format: ; @git clang-format --extensions c,h ## clang-format over the lines you changed
 
 install: all ## into DESTDIR, below PREFIX (/usr/local)
 	@B='$(B)' VERSION='$(VERSION)' SONAME='$(SONAME)' DESTDIR='$(DESTDIR)' SYSCONFDIR='$(SYSCONFDIR)' BINDIR='$(BINDIR)' \
@@ -195,5 +196,4 @@ deb: ## the Debian packages, into build/deb
 	@.ci/deps build deb
 	@units/debian/build '$(B)/deb' '$(VERSION)'
 
-clean: ## removes $(B)
-	rm -rf $(B)
+clean: ; rm -rf $(B) ## removes $(B)

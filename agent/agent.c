@@ -128,7 +128,6 @@ static int start_memory(struct agent *a)
 	/* A limit that holds but a part of it is as good as none: all of it is then left unlocked. */
 	if (a->settings.allow_unlocked)
 		a->mem.needed = needed_memory(a);
-	a->secret_hash = map_hash_pick();
 	a->json = calloc(1, sizeof(*a->json));
 	if (!a->json)
 		return -ENOMEM;

@@ -22,7 +22,6 @@
 #include "agent/wall-clock.h"
 #include "protocol/call-read.h"
 #include "protocol/frame.h"
-#include "protocol/map-hash.h"
 
 struct connection;
 struct listener;
@@ -105,7 +104,6 @@ struct agent {
 	struct json_scratch *json; /* keys' positions: no secrets, ordinary memory */
 	struct json_writer out;	   /* into scratch->out */
 	struct text_space text;	   /* into scratch->text */
-	struct map_hash secret_hash; /* of a token's secret, as this processor does it best */
 	bool out_has_value;	   /* something in out must be wiped */
 	int out_fd;		   /* goes with the last reply in out; -1: none */
 	size_t out_fd_at;	   /* where that reply starts */

@@ -1,25 +1,26 @@
 /* agent/presented.c - see presented.h. */
 #include "agent/presented.h"
 
+#include <assert.h>
 #include <sodium.h>
 
 #include "agent/change.h"
 #include "agent/denied.h"
 #include "agent/over.h"
 #include "agent/reply.h"
-#include "protocol/token.h"
+#include "protocol/token-hash.h"
 
 enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct presented *ret)
 {
 	const struct ended_token *ended;
-	uint64_t hash[MAP_HASH_WORDS];
+	uint64_t hash[TOKEN_HASH_WORDS];
 	struct span secret;
 	token_ref looked;
 	bool right;
 
 	if (!token_read(value, &ret->id, &secret))
 		return VERDICT_INVALID;
-	a->secret_hash.of(secret.p, hash);
+	token_hash(secret.p, hash);
 	static_assert(sizeof(ret->hash) == sizeof(hash), "SHA-256");
 	memcpy(ret->hash, hash, sizeof(hash));
 	/* What is refused takes the same way, whether there is such an id or not. */

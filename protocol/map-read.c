@@ -56,7 +56,6 @@ int map_view_init(const void *map, uint64_t bytes, struct map_view *ret)
 	ret->text = (const char *)map + map_bytes(n_slots, 0);
 	ret->n_slots = n_slots;
 	ret->text_bytes = text_bytes;
-	ret->hash = map_hash_pick();
 	return 0;
 }
 
@@ -122,7 +121,7 @@ static void copy_fields(const struct map_slot *slot, struct map_entry *ret)
 	ret->access_bytes = load(&slot->access_bytes);
 	ret->id = load(&slot->id);
 	ret->expires_us = load(&slot->expires_us);
-	for (int i = 0; i < MAP_HASH_WORDS; i++)
+	for (int i = 0; i < TOKEN_HASH_WORDS; i++)
 		ret->hash[i] = load(&slot->hash[i]);
 	ret->access_at = load(&slot->access_at);
 }
@@ -150,12 +149,12 @@ static bool copy_slot(const struct map_slot *slot, struct map_entry *ret)
 }
 
 /* Looks at all of both, wherever they differ. */
-static bool is_same_hash(const uint64_t a[static MAP_HASH_WORDS],
-			 const uint64_t b[static MAP_HASH_WORDS])
+static bool is_same_hash(const uint64_t a[static TOKEN_HASH_WORDS],
+			 const uint64_t b[static TOKEN_HASH_WORDS])
 {
 	uint64_t bad = 0;
 
-	for (int i = 0; i < MAP_HASH_WORDS; i++)
+	for (int i = 0; i < TOKEN_HASH_WORDS; i++)
 		bad |= a[i] ^ b[i];
 	return bad == 0;
 }
@@ -252,14 +251,14 @@ bool map_verify_key(const struct map_view *view, const struct map_key *key,
 		    const char *const *scopes, struct map_found *ret)
 {
 	const struct map_slot *slot;
-	uint64_t hash[MAP_HASH_WORDS], id, now_us;
+	uint64_t hash[TOKEN_HASH_WORDS], id, now_us;
 	struct span secret, access;
 	struct map_entry entry;
 
 	/* Of no token is the id 0: it is what empty slots say. */
 	if (!token_read(key->value, &id, &secret) || id == 0 || !are_plain(scopes))
 		return false;
-	view->hash.of(secret.p, hash);
+	token_hash(secret.p, hash);
 	slot = find_slot(view, id);
 	if (!slot || !copy_slot(slot, &entry) || entry.id != id || !is_same_hash(entry.hash, hash))
 		return false;

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include "protocol/map-hash.h"
 #include "protocol/map.h"
 
 /* A map in this process's memory. Its sizes are taken from the head once, and not believed again. */
@@ -17,7 +16,6 @@ struct map_view {
 	const char *text;
 	uint64_t n_slots;
 	uint64_t text_bytes;
-	struct map_hash hash;
 };
 
 /*

@@ -17,6 +17,7 @@
 
 #include "protocol/base/cleanup.h"
 #include "protocol/base/span.h"
+#include "protocol/token-hash.h"
 
 #define MAP_MAGIC "JETONMAP" /* less its NUL */
 
@@ -24,7 +25,6 @@ enum {
 	MAP_FORMAT = 1,
 	MAP_HEAD_BYTES = 4096,
 	MAP_SLOT_BYTES = 64,
-	MAP_HASH_WORDS = 4,
 	MAP_SLOTS_MIN = 64,
 	MAP_SLOTS_MAX = 1 << 27,
 	/* A token stands no further than so many slots from where its search begins, or not at all. */
@@ -74,7 +74,7 @@ struct map_slot {
 	_Atomic uint32_t access_bytes; /* of the text; 0: nobody lives here (any more) */
 	_Atomic uint64_t id;	       /* 0: nobody ever did; where a search ends */
 	_Atomic uint64_t expires_us;   /* since the epoch */
-	_Atomic uint64_t hash[MAP_HASH_WORDS]; /* SHA-256 of the secret's digits, as its bytes lie */
+	_Atomic uint64_t hash[TOKEN_HASH_WORDS]; /* token_hash() of the secret */
 	_Atomic uint64_t access_at; /* from the start of the text: scopes, each ended by a NUL */
 };
 
@@ -120,7 +120,7 @@ static inline struct map_slot *map_slots(struct map_head *head)
 struct map_entry {
 	uint64_t id;
 	uint64_t expires_us;
-	uint64_t hash[MAP_HASH_WORDS];
+	uint64_t hash[TOKEN_HASH_WORDS];
 	uint64_t access_at;
 	uint32_t access_bytes;
 };
@@ -159,7 +159,7 @@ static inline void map_slot_write(struct map_slot *slot, const struct map_entry 
 	map_slot_open(slot);
 	map_put(&slot->id, entry->id);
 	map_put(&slot->expires_us, entry->expires_us);
-	for (int i = 0; i < MAP_HASH_WORDS; i++)
+	for (int i = 0; i < TOKEN_HASH_WORDS; i++)
 		map_put(&slot->hash[i], entry->hash[i]);
 	map_put(&slot->access_at, entry->access_at);
 	map_put(&slot->access_bytes, entry->access_bytes);

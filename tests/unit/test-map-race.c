@@ -44,7 +44,6 @@ static const char *const scopes[2][2] = { { "even:x", NULL }, { "odd:x", NULL } 
 /* The first ids whose search begins at one slot, each with two secrets. */
 static void make_samples(void)
 {
-	const struct map_hash hash = map_hash_portable();
 	uint8_t random[TOKEN_RANDOM_LEN];
 	uint64_t id = 1;
 
@@ -55,7 +54,7 @@ static void make_samples(void)
 		samples[i][1] = samples[i][0];
 		memset(random, i + 77, sizeof(random));
 		token_make(id, random, samples[i][1].value);
-		hash.of(samples[i][1].value + TOKEN_SECRET_AT, samples[i][1].entry.hash);
+		token_hash(samples[i][1].value + TOKEN_SECRET_AT, samples[i][1].entry.hash);
 	}
 }
 

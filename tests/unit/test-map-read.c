@@ -72,19 +72,16 @@ static bool says_yes(struct box *b, const char *const *scopes)
 
 START_TEST(hashes_are_those_of_another_implementation)
 {
-	const struct map_hash ways[] = { map_hash_pick(), map_hash_portable() };
 	char secret[TOKEN_SECRET_LEN];
-	uint64_t random = 1, got[MAP_HASH_WORDS];
+	uint64_t random = 1, got[TOKEN_HASH_WORDS];
 	uint8_t want[32];
 
 	for (int i = 0; i < 20000; i++) {
 		for (size_t at = 0; at < sizeof(secret); at++)
 			secret[at] = (char)unit_random(&random);
 		crypto_hash_sha256(want, (const uint8_t *)secret, sizeof(secret));
-		for (size_t way = 0; way < ARRAY_SIZE(ways); way++) {
-			ways[way].of(secret, got);
-			UNIT_CHECK(memcmp(got, want, sizeof(want)) == 0, "way %zu", way);
-		}
+		token_hash(secret, got);
+		UNIT_CHECK(memcmp(got, want, sizeof(want)) == 0, "the %dth", i);
 	}
 }
 END_TEST
