@@ -48,7 +48,11 @@ struct maps;
 
 enum {
 	SMALL_BUF = 4 * 1024, /* what a connection borrows while it is busy */
-	OUT_FLUSH = 16 * 1024, /* replies are sent together up to here */
+	/*
+	 * Replies are sent together up to here. With one more of the usual length they still fit into a small buffer, where
+	 * the other end does not take them: large ones are few for each user.
+	 */
+	OUT_FLUSH = SMALL_BUF - 1024,
 	LARGE_BUF = OUT_FLUSH +
 		    128 * 1024, /* holds the largest message, or replies and one of the largest */
 	LARGE_BUFS_PER_USER = 4,

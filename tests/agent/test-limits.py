@@ -2,9 +2,13 @@
 """What is bounded: tokens, children, connections, memory, descriptors. Who comes to a bound hears
 of it, and everybody else is served as before."""
 
+import array
+import fcntl
 import json
 import os
 import resource
+import termios
+import threading
 import time
 
 from jeton import (ALICE, BOB, Agent, Client, Closed, Error, main, peer, root, serial,
@@ -277,6 +281,31 @@ def idle_connections_of_one_user_delay_nobody_else():
     idle = [agent.connect(ALICE) for _ in range(250)]
     assert serves(idle[0])
     assert (beside := least()) < before * 3, (before, beside)
+
+
+@test
+def all_who_ask_far_ahead_are_answered_however_many_they_are():
+    agent = Agent().start()
+    token = agent.connect().call("Issue", name="n")["token"]
+    clients = [agent.connect() for _ in range(40)]
+    calls = clients[0].encode("Verify", {"token": token}) * 1500
+    threads = [threading.Thread(target=c.sock.sendall, args=(calls,)) for c in clients]
+    for t in threads:
+        t.start()
+    # Each socket is full of replies before anybody reads.
+    for c in clients:
+        wait_until(lambda c=c: unread(c) > 10000, "replies lie unread")
+    for c in clients:
+        for _ in range(1500):
+            assert "error" not in c.receive()
+    for t in threads:
+        t.join()
+
+
+def unread(c):
+    n = array.array("i", [0])
+    fcntl.ioctl(c.sock, termios.FIONREAD, n)
+    return n[0]
 
 
 # ---- descriptors ---------------------------------------------------------------------------------
