@@ -53,7 +53,7 @@ int mint(struct agent *a, struct vault_change *change, struct token_facts *facts
 	facts->id = new_id(a);
 	randombytes_buf(s->random, sizeof(s->random));
 	token_make(facts->id, s->random, s->value);
-	token_hash(s->value + TOKEN_SECRET_AT, hash);
+	token_hash_secret(s->value + TOKEN_SECRET_AT, hash);
 	memcpy(facts->hash, hash, sizeof(facts->hash));
 	return vault_prepare_insert(change, facts, parent, NULL);
 }

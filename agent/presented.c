@@ -20,7 +20,7 @@ enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct
 
 	if (!token_read(value, &ret->id, &secret))
 		return VERDICT_INVALID;
-	token_hash(secret.p, hash);
+	token_hash_secret(secret.p, hash);
 	static_assert(sizeof(ret->hash) == sizeof(hash), "SHA-256");
 	memcpy(ret->hash, hash, sizeof(hash));
 	/* What is refused takes the same way, whether there is such an id or not. */

@@ -258,7 +258,7 @@ bool map_verify_key(const struct map_view *view, const struct map_key *key,
 	/* Of no token is the id 0: it is what empty slots say. */
 	if (!token_read(key->value, &id, &secret) || id == 0 || !are_plain(scopes))
 		return false;
-	token_hash(secret.p, hash);
+	token_hash_secret(secret.p, hash);
 	slot = find_slot(view, id);
 	if (!slot || !copy_slot(slot, &entry) || entry.id != id || !is_same_hash(entry.hash, hash))
 		return false;

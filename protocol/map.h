@@ -74,7 +74,7 @@ struct map_slot {
 	_Atomic uint32_t access_bytes; /* of the text; 0: nobody lives here (any more) */
 	_Atomic uint64_t id;	       /* 0: nobody ever did; where a search ends */
 	_Atomic uint64_t expires_us;   /* since the epoch */
-	_Atomic uint64_t hash[TOKEN_HASH_WORDS]; /* token_hash() of the secret */
+	_Atomic uint64_t hash[TOKEN_HASH_WORDS]; /* token_hash_secret() */
 	_Atomic uint64_t access_at; /* from the start of the text: scopes, each ended by a NUL */
 };
 

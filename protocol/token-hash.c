@@ -5,7 +5,7 @@
 #include <nettle/sha2.h>
 #include <string.h>
 
-void token_hash(const char secret[static TOKEN_SECRET_LEN], uint64_t ret[static TOKEN_HASH_WORDS])
+void token_hash_secret(const char secret[static TOKEN_SECRET_LEN], uint64_t ret[static TOKEN_HASH_WORDS])
 {
 	struct sha256_ctx sha;
 

@@ -12,4 +12,4 @@
 enum { TOKEN_HASH_WORDS = 4 };
 
 /* The words of *ret are the hash's bytes as they lie. Takes the same time for all secrets. */
-void token_hash(const char secret[static TOKEN_SECRET_LEN], uint64_t ret[static TOKEN_HASH_WORDS]);
+void token_hash_secret(const char secret[static TOKEN_SECRET_LEN], uint64_t ret[static TOKEN_HASH_WORDS]);

@@ -348,10 +348,13 @@ def reported_uses_are_counted_and_kept_as_last_uses_that_never_go_back():
     maps.get(v).close()
     token, few, ended = (c.call("Issue", name="n", **how)["info"]["id"] for how in ({}, {"uses": 3}, {}))
     c.call("Revoke", id=ended)
+    created = c.call("Describe", id=token)["info"]["createdUSec"]
 
     def now():
         info = c.call("Describe", id=token)["info"]
         return info["lastUsedUSec"], c.call("GetStatus")["verifiedTotal"]
+    # Of last uses whole seconds are kept, and none in the token's own second is told to be before it was there.
+    wait_until(lambda: now_us() // SECOND > created // SECOND, "the next second")
     at = now_us() // SECOND * SECOND
     assert now() == (None, 0)
     report(v, (token, 5, at + 7))

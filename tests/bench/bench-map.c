@@ -135,7 +135,7 @@ static double hash_round(struct crowd *c, bool by_libsodium)
 				crypto_hash_sha256((unsigned char *)hash, (const unsigned char *)secret,
 						   TOKEN_SECRET_LEN);
 			else
-				token_hash(secret, hash);
+				token_hash_secret(secret, hash);
 			sum += hash[0];
 		}
 		now = now_ns();

@@ -54,7 +54,7 @@ static void make_samples(void)
 		samples[i][1] = samples[i][0];
 		memset(random, i + 77, sizeof(random));
 		token_make(id, random, samples[i][1].value);
-		token_hash(samples[i][1].value + TOKEN_SECRET_AT, samples[i][1].entry.hash);
+		token_hash_secret(samples[i][1].value + TOKEN_SECRET_AT, samples[i][1].entry.hash);
 	}
 }
 
