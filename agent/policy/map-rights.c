@@ -64,10 +64,11 @@ static int take_scopes(const struct policy *p, const struct subject *peer, size_
 		       struct access *ret)
 {
 	struct span *scopes = malloc(n * sizeof(*scopes) + n_bytes);
-	char *text = (char *)(scopes + n);
+	char *text;
 
 	if (!scopes)
 		return -ENOMEM;
+	text = (char *)(scopes + n);
 	collect(p, peer, scopes);
 	if (scopes_reduce(scopes, &n) < 0) {
 		free(scopes);
