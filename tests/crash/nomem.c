@@ -25,6 +25,7 @@ struct page {
 	atomic_uint n;	    /* requests since the test set this to 0 */
 	atomic_uint struck; /* of them failed */
 	atomic_int live;    /* blocks that were given out and not taken back */
+	atomic_int cached;  /* likewise, SQLite's: it keeps the pages of a store that grows */
 };
 
 static struct page own, *page = &own;
@@ -41,7 +42,8 @@ struct code {
 	uintptr_t from, to;
 };
 
-static struct code seccomp = { .name = "/libseccomp." }, libc = { .name = "/libc.so" };
+static struct code seccomp = { .name = "/libseccomp." }, libc = { .name = "/libc.so" },
+		   sqlite = { .name = "/libsqlite3." };
 
 static int on_library(struct dl_phdr_info *info, size_t size, void *userdata)
 {
@@ -79,6 +81,7 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	(void)dl_iterate_phdr(on_library, &seccomp);
 	(void)dl_iterate_phdr(on_library, &libc);
+	(void)dl_iterate_phdr(on_library, &sqlite);
 	p = mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (p != MAP_FAILED)
@@ -100,34 +103,45 @@ static int is_met(const void *caller)
 	return 0;
 }
 
-static void *given(void *p)
+/* It takes and gives back its own. */
+static void count(const void *caller, int n)
+{
+	*(is_in(&sqlite, caller) ? &page->cached : &page->live) += n;
+}
+
+static void *given(const void *caller, void *p)
 {
 	if (p)
-		page->live++;
+		count(caller, 1);
 	return p;
 }
 
 void *malloc(size_t n)
 {
-	return is_met(__builtin_return_address(0)) ? given(__libc_malloc(n)) : NULL;
+	const void *caller = __builtin_return_address(0);
+
+	return is_met(caller) ? given(caller, __libc_malloc(n)) : NULL;
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return is_met(__builtin_return_address(0)) ? given(__libc_calloc(n, size)) : NULL;
+	const void *caller = __builtin_return_address(0);
+
+	return is_met(caller) ? given(caller, __libc_calloc(n, size)) : NULL;
 }
 
 void *realloc(void *p, size_t n)
 {
+	const void *caller = __builtin_return_address(0);
 	void *q;
 
-	if (!is_met(__builtin_return_address(0)))
+	if (!is_met(caller))
 		return NULL;
 	q = __libc_realloc(p, n);
 	if (q && !p)
-		page->live++;
+		count(caller, 1);
 	else if (!q && p && n == 0)
-		page->live--;
+		count(caller, -1);
 	return q;
 }
 
@@ -144,7 +158,9 @@ void *reallocarray(void *p, size_t n, size_t size)
 
 void *memalign(size_t alignment, size_t n)
 {
-	return is_met(__builtin_return_address(0)) ? given(__libc_memalign(alignment, n)) : NULL;
+	const void *caller = __builtin_return_address(0);
+
+	return is_met(caller) ? given(caller, __libc_memalign(alignment, n)) : NULL;
 }
 
 void *aligned_alloc(size_t alignment, size_t n)
@@ -165,6 +181,6 @@ int posix_memalign(void **ret, size_t alignment, size_t n)
 void free(void *p)
 {
 	if (p)
-		page->live--;
+		count(__builtin_return_address(0), -1);
 	__libc_free(p);
 }

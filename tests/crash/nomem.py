@@ -33,5 +33,9 @@ class Heap:
         return struck, n
 
     def live(self):
-        """Blocks that the program has."""
+        """Blocks that the program has, but for SQLite's."""
         return struct.unpack("=i", self.page[16:20])[0]
+
+    def cached(self):
+        """SQLite's, with the pages of the store that it keeps."""
+        return struct.unpack("=i", self.page[20:24])[0]
