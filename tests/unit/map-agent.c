@@ -139,11 +139,11 @@ static void beat(struct map_agent *a)
 
 static void *run(void *userdata)
 {
-	char *request = malloc(REQUEST_MAX);
 	struct map_agent *a = userdata;
 	struct pollfd p[MAP_AGENT_CONNECTIONS + 2];
 
-	must(request);
+	a->request = malloc(REQUEST_MAX);
+	must(a->request);
 	for (;;) {
 		p[0] = (struct pollfd){ .fd = a->stop[0], .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = a->listener, .events = POLLIN };
@@ -154,14 +154,14 @@ static void *run(void *userdata)
 			break;
 		beat(a);
 		for (int i = 0; i < MAP_AGENT_CONNECTIONS; i++)
-			if (p[i + 2].revents && !serve(a, p[i + 2].fd, request)) {
+			if (p[i + 2].revents && !serve(a, p[i + 2].fd, a->request)) {
 				close(p[i + 2].fd);
 				a->connections[i] = -1;
 			}
 		if (p[1].revents)
 			accept_one(a);
 	}
-	free(request);
+	free(a->request);
 	return NULL;
 }
 

@@ -18,6 +18,7 @@ struct map_agent {
 	int listener;
 	int stop[2];
 	pthread_t thread;
+	char *request; /* the thread's; here, so that a child that has no such thread still knows it */
 	int connections[MAP_AGENT_CONNECTIONS];
 
 	pthread_mutex_t lock;		    /* of what follows */
