@@ -8,7 +8,8 @@
  *	agent-clients.c	who is connected, and waits for what
  *	agent-model.c	what may be told to whom
  *	agent-world.c	the agent's start, end and clock
- *	agent-surround.c	peers, processes, units, accounts, chance
+ *	agent-surround.c	peers, processes, units, chance
+ *	agent-accounts.c	users and groups
  *	agent-backend.c	the store's rows, which can fail
  *	agent-threads.c	its threads, as coroutines
  *
