@@ -107,22 +107,10 @@ static size_t collect(const struct policy *p, const struct subject *owner, struc
 	return n;
 }
 
-int access_of(const struct policy *p, const struct subject *owner, struct access *ret)
+int access_keep(struct span *scopes, size_t n, size_t room, struct access *ret)
 {
-	size_t n, n_bytes;
-	struct span *scopes;
-	char *text;
+	char *text = (char *)(scopes + room);
 
-	measure(p, owner, &n, &n_bytes);
-	if (n == 0) {
-		*ret = (struct access){ NULL, 0, NULL };
-		return 0;
-	}
-	scopes = malloc(n * sizeof(*scopes) + n_bytes);
-	if (!scopes)
-		return -ENOMEM;
-	text = (char *)(scopes + n);
-	n = collect(p, owner, scopes);
 	if (scopes_reduce(scopes, &n) < 0) {
 		free(scopes);
 		return -ENOMEM;
@@ -133,6 +121,22 @@ int access_of(const struct policy *p, const struct subject *owner, struct access
 	}
 	*ret = (struct access){ scopes, n, scopes };
 	return 0;
+}
+
+int access_of(const struct policy *p, const struct subject *owner, struct access *ret)
+{
+	size_t n, n_bytes;
+	struct span *scopes;
+
+	measure(p, owner, &n, &n_bytes);
+	if (n == 0) {
+		*ret = (struct access){ NULL, 0, NULL };
+		return 0;
+	}
+	scopes = malloc(n * sizeof(*scopes) + n_bytes);
+	if (!scopes)
+		return -ENOMEM;
+	return access_keep(scopes, collect(p, owner, scopes), n, ret);
 }
 
 void access_done(struct access *a)

@@ -64,6 +64,12 @@ struct access {
  * access_done(). 0 or -ENOMEM.
  */
 int access_of(const struct policy *p, const struct subject *owner, struct access *ret) MUST_USE;
+
+/*
+ * An access of n scopes whose texts may go: `scopes` is a block of malloc() with room for `room` spans and, behind them,
+ * all the texts. It is the access's now. 0, or -ENOMEM, and the block is freed.
+ */
+int access_keep(struct span *scopes, size_t n, size_t room, struct access *ret) MUST_USE;
 void access_done(struct access *a);
 
 /* ---- [Verify] -------------------------------------------------------------------------------- */

@@ -64,22 +64,11 @@ static int take_scopes(const struct policy *p, const struct subject *peer, size_
 		       struct access *ret)
 {
 	struct span *scopes = malloc(n * sizeof(*scopes) + n_bytes);
-	char *text;
 
 	if (!scopes)
 		return -ENOMEM;
-	text = (char *)(scopes + n);
 	collect(p, peer, scopes);
-	if (scopes_reduce(scopes, &n) < 0) {
-		free(scopes);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++) {
-		scopes[i].p = memcpy(text, scopes[i].p, scopes[i].n);
-		text += scopes[i].n;
-	}
-	*ret = (struct access){ scopes, n, scopes };
-	return 0;
+	return access_keep(scopes, n, n, ret);
 }
 
 int map_rights_of(const struct policy *p, const struct subject *peer, struct map_rights *ret)
