@@ -35,8 +35,11 @@ void holder_stop_watching(struct holder_entry *e)
 {
 	struct holders *h = e->agent->holders;
 
-	if (e->pidfd >= 0)
+	/* Taken off by name: a close does so only where no other descriptor is of the same pidfd. */
+	if (e->pidfd >= 0) {
+		(void)epoll_ctl(h->exits, EPOLL_CTL_DEL, e->pidfd, NULL);
 		close(e->pidfd);
+	}
 	e->pidfd = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(e->watches); i++) {
 		if (e->watches[i] >= 0 && !is_watched_by_another(h, e, e->watches[i]))
