@@ -2,8 +2,9 @@
  * agent/map.c - see map.h; docs/map-format.md has what readers rely on.
  *
  * The memory is taken by fallocate() beforehand, bit by bit, so that no store into the map can fail
- * (a full tmpfs is SIGBUS) and none takes long. It is sealed against a change of its size, and, since
- * this mapping is the only one that is ever written to, against any other that is.
+ * (a full tmpfs is SIGBUS) and none takes long; and it is let go of bit by bit, for the same reason.
+ * It is sealed against a change of its size, and, since what is mapped here is all that is ever
+ * written to, against any other mapping that is.
  *
  * A token keeps its slot for as long as another does not need it, and a slot that was used is never
  * empty again: so a search ends at the first empty slot. Accesses are kept once each, however many
@@ -19,6 +20,9 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+
+#include "agent/closer.h"
+#include "agent/map-owner.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -38,7 +42,8 @@ struct kept {
 
 struct map {
 	int fd; /* while it is made, to write; then to open it anew from */
-	uint64_t bytes, filled;
+	uint64_t bytes, filled, unmapped;
+	struct map_owner owner;
 	struct map_head *head;
 	struct map_slot *slots;
 	char *text;
@@ -76,7 +81,7 @@ int map_new(uint64_t n_slots, uint64_t text_bytes, struct map **ret)
 	if (m->fd >= 0)
 		p = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	m->kept = calloc(ACCESSES_FIRST, sizeof(*m->kept));
-	if (p == MAP_FAILED || !m->kept) {
+	if (p == MAP_FAILED || !m->kept || map_owner_init(&m->owner, m->fd) < 0) {
 		int r = m->fd < 0 ? m->fd : -ENOMEM;
 
 		if (p != MAP_FAILED)
@@ -101,7 +106,6 @@ int map_new(uint64_t n_slots, uint64_t text_bytes, struct map **ret)
 static int begin(struct map *m)
 {
 	struct map_head *h = m->head;
-	pthread_mutexattr_t attr;
 	int r;
 
 	memcpy(h->magic, MAP_MAGIC, sizeof(h->magic));
@@ -110,22 +114,13 @@ static int begin(struct map *m)
 	h->n_slots = (uint64_t)(m->text - (char *)m->slots) / MAP_SLOT_BYTES;
 	h->text_at = (uint64_t)(m->text - (char *)h);
 	h->text_bytes = m->bytes - h->text_at;
-	r = pthread_mutexattr_init(&attr);
-	if (r != 0)
-		return -r;
-	(void)pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	(void)pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	r = pthread_mutex_init(&h->owner.mutex, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
+	r = map_owner_take(&m->owner);
 	if (r == 0)
-		r = pthread_mutex_lock(&h->owner.mutex);
-	if (r != 0)
-		return -r;
-	map_set_state(m, MAP_ASK);
-	return 0;
+		map_set_state(m, MAP_ASK);
+	return r;
 }
 
-/* From here on the mapping that is there is the only way to write to it. */
+/* From here on the mappings that are there are the only way to write to it. */
 static int seal(struct map *m)
 {
 	char path[64];
@@ -195,19 +190,35 @@ void map_beat(struct map *m, uint64_t monotonic_us)
 	atomic_store_explicit(&m->head->beat_us, monotonic_us, memory_order_release);
 }
 
+void map_retire(struct map *m)
+{
+	if (map_is_whole(m))
+		map_set_state(m, MAP_RETIRED);
+	map_owner_done(&m->owner);
+}
+
+bool map_free_some(struct map *m, uint64_t bytes)
+{
+	uint64_t left = m->bytes - m->unmapped, n = bytes < left ? bytes : left;
+
+	munmap((char *)m->head + m->unmapped, n);
+	m->unmapped += n;
+	if (n < left)
+		return false;
+	/* Where no reader has it any more, all its memory goes with that. */
+	closer_close(&m->fd, 1);
+	free(m->kept);
+	free(m);
+	return true;
+}
+
 void map_free(struct map *m)
 {
 	if (!m)
 		return;
-	if (map_is_whole(m)) {
-		map_set_state(m, MAP_RETIRED);
-		/* Else the end of this thread would write to where it was. */
-		(void)pthread_mutex_unlock(&m->head->owner.mutex);
-	}
-	munmap(m->head, m->bytes);
-	close(m->fd);
-	free(m->kept);
-	free(m);
+	map_retire(m);
+	while (!map_free_some(m, m->bytes))
+		;
 }
 
 /* ---- accesses -------------------------------------------------------------------------------- */

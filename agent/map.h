@@ -36,7 +36,16 @@ int map_open(const struct map *m) MUST_USE;
 void map_set_state(struct map *m, enum map_state state);
 void map_beat(struct map *m, uint64_t monotonic_us);
 
-/* For ever of no use: readers are told so, and it is freed. NULL is fine. */
+/* For ever of no use: readers are told so. All that may be done with it then is to free it. */
+void map_retire(struct map *m);
+
+/*
+ * Frees up to so many bytes (a multiple of 64 KiB) more of a map that is retired. True: there is
+ * nothing left of it.
+ */
+bool map_free_some(struct map *m, uint64_t bytes) MUST_USE;
+
+/* Both, at once. NULL is fine. */
 void map_free(struct map *m);
 
 /* ---- tokens ---------------------------------------------------------------------------------- */

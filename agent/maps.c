@@ -27,7 +27,8 @@
 #include "protocol/base/time.h"
 
 enum {
-	FILL_BYTES = 256 * 1024, /* of memory, at once */
+	FILL_BYTES = 256 * 1024,  /* of memory, at once */
+	FREE_BYTES = 1024 * 1024, /* likewise */
 	FILL_TOKENS = 16,	 /* between looks at the clock */
 	PARTS_MAX = 128,
 	TEXT_FIRST = 64 * 1024,
@@ -53,6 +54,12 @@ struct view {
 	struct waiting *waiting;
 };
 
+/* A map that is retired, and freed bit by bit. */
+struct leaving {
+	struct leaving *next;
+	struct map *map;
+};
+
 /* A token's access, as it is put together. */
 struct text {
 	const struct map_rights *rights;
@@ -66,7 +73,8 @@ struct text {
 struct maps {
 	struct view *views;
 	unsigned n_views;
-	uint64_t bytes; /* of all maps */
+	struct leaving *leaving;
+	uint64_t bytes; /* of all maps, but those that leave */
 	bool missed;	/* a token whose owner was not known yet */
 	uint64_t now_us; /* as of the last beat or slice of work; monotonic */
 	sd_event_source *work, *beat;
@@ -220,12 +228,38 @@ static int make_map(struct agent *a, uint64_t n_text, struct map **ret)
 	return r;
 }
 
+/* Readers are told at once. */
 static void drop_map(struct agent *a, struct map **m)
 {
-	if (*m)
-		a->maps->bytes -= map_size(*m);
-	map_free(*m);
+	struct leaving *l;
+
+	if (!*m)
+		return;
+	a->maps->bytes -= map_size(*m);
+	l = malloc(sizeof(*l));
+	if (l) {
+		map_retire(*m);
+		*l = (struct leaving){ a->maps->leaving, *m };
+		a->maps->leaving = l;
+		wake(a->maps);
+	} else {
+		map_free(*m);
+	}
 	*m = NULL;
+}
+
+/* Frees more of what leaves, up to so many bytes; false: there is nothing. */
+static bool free_some(struct maps *maps, uint64_t bytes)
+{
+	struct leaving *l = maps->leaving;
+
+	if (!l)
+		return false;
+	if (map_free_some(l->map, bytes)) {
+		maps->leaving = l->next;
+		free(l);
+	}
+	return true;
 }
 
 static enum map_state state_now(struct agent *a)
@@ -288,7 +322,6 @@ static void drop_view(struct agent *a, struct view **at)
 	if (!a->maps->views) {
 		vault_watch(a->vault, NULL, NULL);
 		(void)sd_event_source_set_enabled(a->maps->beat, SD_EVENT_OFF);
-		(void)sd_event_source_set_enabled(a->maps->work, SD_EVENT_OFF);
 	}
 }
 
@@ -382,7 +415,7 @@ static bool work_on(struct agent *a)
 
 	a->maps->now_us = agent_monotonic(a);
 	do {
-		works = false;
+		works = free_some(a->maps, FREE_BYTES);
 		for (struct view *v = a->maps->views; v; v = v->next)
 			works = step(a, v) || works;
 	} while (works && monotonic_now() < until_us);
@@ -608,6 +641,8 @@ void maps_done(struct agent *a)
 	if (!a->maps)
 		return;
 	maps_retire(a);
+	while (free_some(a->maps, UINT64_MAX))
+		;
 	sd_event_source_unref(a->maps->work);
 	sd_event_source_unref(a->maps->beat);
 	free(a->maps);

@@ -71,7 +71,7 @@ static uint64_t clock_us(clockid_t clock)
 
 static bool is_owned(const struct map_head *head)
 {
-	uint32_t word = load(&head->owner.word);
+	uint32_t word = load(&head->owner);
 
 	return !(word & FUTEX_OWNER_DIED) && (word & FUTEX_TID_MASK) != 0;
 }

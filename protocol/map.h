@@ -3,7 +3,7 @@
  * number of readers that have it read-only. docs/map-format.md has the protocol, and why each order
  * of loads and stores is needed.
  *
- * A map is one page of head, then the slots, then the text. Its sizes are fixed when it is made; one
+ * A map is 64 KiB of head, then the slots, then the text. Its sizes are fixed when it is made; one
  * that gets full is retired, and another is made. It is only ever believed where it says yes: a
  * reader who finds anything else asks the agent.
  */
@@ -11,8 +11,8 @@
 
 #include <assert.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/base/cleanup.h"
@@ -23,7 +23,7 @@
 
 enum {
 	MAP_FORMAT = 1,
-	MAP_HEAD_BYTES = 4096,
+	MAP_HEAD_BYTES = 64 * 1024, /* whole pages, however large these are */
 	MAP_SLOT_BYTES = 64,
 	MAP_SLOTS_MIN = 64,
 	MAP_SLOTS_MAX = 1 << 27,
@@ -50,22 +50,22 @@ struct map_head {
 	uint64_t text_at;    /* the first byte behind the slots */
 	uint64_t text_bytes; /* up to the end of the map */
 	uint64_t reserved[3];
+	char unused[MAP_HEAD_BYTES - 128];
 
-	/* What changes while readers look. */
+	/* What changes while readers look: the last cache line of the head. */
 	_Atomic uint32_t state; /* enum map_state */
 	uint32_t reserved_2;
 	_Atomic uint64_t beat_us; /* CLOCK_MONOTONIC of the writer's last beat */
+	uint64_t reserved_3[3];
 	/*
-	 * Robust, process-shared, and locked by the writer's thread for as long as the map is not
-	 * retired. The word of it is its futex: the thread's id while that lives; when it dies,
-	 * however it does, the kernel sets FUTEX_OWNER_DIED and clears the id, before it closes a
-	 * file of the process.
+	 * The futex of a robust mutex that the writer's thread has for as long as the map is not
+	 * retired: the thread's id while that lives; when it dies, however it does, the kernel sets
+	 * FUTEX_OWNER_DIED and clears the id, before it closes a file of the process. It stands so
+	 * that the links of the mutex, which are addresses, begin where the head ends: the writer has
+	 * memory of its own there (agent/map-owner.h).
 	 */
-	union {
-		_Atomic uint32_t word;
-		pthread_mutex_t mutex;
-		char room[48];
-	} owner;
+	_Atomic uint32_t owner;
+	char of_mutex[20];
 };
 
 /* One token. Fields change only while seq is odd; each is one atomic word, so that no copy is undefined. */
@@ -84,16 +84,13 @@ static_assert(offsetof(struct map_slot, access_bytes) == 4 && offsetof(struct ma
 		      offsetof(struct map_slot, hash) == 24 &&
 		      offsetof(struct map_slot, access_at) == 56,
 	      "no reader has it otherwise");
-static_assert(sizeof(struct map_head) <= MAP_HEAD_BYTES &&
+static_assert(sizeof(struct map_head) == MAP_HEAD_BYTES &&
 		      offsetof(struct map_head, n_slots) == 16 &&
 		      offsetof(struct map_head, text_at) == 24 &&
-		      offsetof(struct map_head, state) == 64 &&
-		      offsetof(struct map_head, beat_us) == 72 &&
-		      offsetof(struct map_head, owner) == 80,
+		      offsetof(struct map_head, state) == MAP_HEAD_BYTES - 64 &&
+		      offsetof(struct map_head, beat_us) == MAP_HEAD_BYTES - 56 &&
+		      offsetof(struct map_head, owner) == MAP_HEAD_BYTES - 24,
 	      "no reader has it otherwise");
-/* The C library's affair, and as old as robust mutexes. */
-static_assert(offsetof(pthread_mutex_t, __data.__lock) == 0 && sizeof(pthread_mutex_t) <= 48,
-	      "the futex comes first");
 static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 	      "a lock would have to lie in the map");
 

@@ -15,7 +15,7 @@ from jeton import DIGITS, now_us
 
 GOOD, ASK, RETIRED = 1, 2, 3
 OWNER_DIED, TID_MASK = 0x40000000, 0x3fffffff
-HEAD, SLOT = 4096, 64
+HEAD, SLOT = 65536, 64
 PROBES_MAX = 256
 
 
@@ -47,15 +47,15 @@ class Map:
 
     @property
     def state(self):
-        return struct.unpack_from("=I", self.memory, 64)[0]
+        return struct.unpack_from("=I", self.memory, HEAD - 64)[0]
 
     @property
     def beat_us(self):
-        return struct.unpack_from("=Q", self.memory, 72)[0]
+        return struct.unpack_from("=Q", self.memory, HEAD - 56)[0]
 
     @property
     def owner(self):
-        return struct.unpack_from("=I", self.memory, 80)[0]
+        return struct.unpack_from("=I", self.memory, HEAD - 24)[0]
 
     def is_alive(self):
         return bool(self.owner & TID_MASK) and not self.owner & OWNER_DIED

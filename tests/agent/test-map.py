@@ -2,6 +2,7 @@
 """The verifier's map: that it says what Verify says at the moment of each reply, to whom it is given, what is in it
 and what is not, that nobody can change it, and what it says when its agent is gone or stuck."""
 
+import bisect
 import contextlib
 import errno
 import fcntl
@@ -9,6 +10,7 @@ import hashlib
 import mmap
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -201,11 +203,44 @@ def nothing_but_ids_hashes_expiry_and_access_is_in_a_map():
     owner = token["info"]["owner"]
     for needle in (b"a-name-to-look-for", value, value[18:61], value[18:40], *([owner.encode()] if owner else [])):
         assert needle not in memory, needle
-    assert (ALICE if IS_ROOT else os.getuid()).to_bytes(4, "little") not in memory[4096:]
+    assert (ALICE if IS_ROOT else os.getuid()).to_bytes(4, "little") not in memory[maps.HEAD:]
     expires, hash_, scopes = m.find(token["info"]["id"])
     assert expires == token["info"]["expiresUSec"] and scopes == ["acme/needle:read"]
-    used = m.memory[4096:m.text_at]
+    used = m.memory[maps.HEAD:m.text_at]
     assert sum(used[i:i + 64] != bytes(64) for i in range(0, len(used), 64)) == 1
+
+
+def mapped(pid):
+    """Where the agent has anything: (from, to)."""
+    with open(f"/proc/{pid}/maps") as f:
+        return sorted(tuple(int(n, 16) for n in line.split()[0].split("-")) for line in f)
+
+
+def addresses_in(memory, ranges):
+    """The words of it, at any multiple of four, that are addresses within the ranges."""
+    starts = [start for start, _ in ranges]
+    for shift in (0, 4):
+        for word in {w for w, in struct.iter_unpack("=Q", memory[shift:shift + (len(memory) - shift) // 8 * 8])}:
+            i = bisect.bisect_right(starts, word) - 1
+            if i >= 0 and word < ranges[i][1]:
+                yield word
+
+
+@test(needs=[root])
+def no_address_of_the_agents_is_in_a_map_and_its_death_still_marks_it():
+    agent = started(ACCESS + f"[Verify]\nUser={BOB}\nMap=yes\n[Verify]\nUser={ALICE}\nScope=acme/a:*\nMap=yes\n")
+    c, v, other = agent.connect(30007), agent.connect(BOB), agent.connect(ALICE)
+    token = c.call("Issue", name="n")
+    # Two of them: the links of one mutex lead to the other's.
+    held = [filled(v, token), filled(other, token)]
+    ranges = mapped(agent.pid)
+    heap = next(start for start, _ in ranges)
+    assert list(addresses_in(bytes(12) + struct.pack("=Q", heap), ranges)) == [heap], "the method is blind"
+    for m in held:
+        assert list(addresses_in(m.memory[:], ranges)) == []
+    agent.kill()
+    for m in held:
+        assert m.owner & maps.OWNER_DIED and not m.owner & maps.TID_MASK
 
 
 def fails_with(numbers, function, *arguments):

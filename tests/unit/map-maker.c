@@ -34,18 +34,6 @@ void map_sample_make(uint64_t id, struct map_sample *ret)
 			   (const uint8_t *)ret->value + TOKEN_SECRET_AT, TOKEN_SECRET_LEN);
 }
 
-static void own(struct map_head *head)
-{
-	pthread_mutexattr_t attr;
-
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(&head->owner.mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
-	must(pthread_mutex_lock(&head->owner.mutex) == 0, "pthread_mutex_lock");
-}
-
 void map_maker_beat(struct map_maker *m)
 {
 	struct timespec ts;
@@ -75,15 +63,14 @@ void map_maker_init(struct map_maker *m, uint64_t n_slots, uint64_t text_bytes)
 	m->head->n_slots = n_slots;
 	m->head->text_at = map_bytes(n_slots, 0);
 	m->head->text_bytes = text_bytes;
-	own(m->head);
+	must(map_owner_init(&m->owner, m->fd) == 0 && map_owner_take(&m->owner) == 0, "an owner");
 	map_maker_beat(m);
 	atomic_store_explicit(&m->head->state, MAP_GOOD, memory_order_release);
 }
 
 void map_maker_done(struct map_maker *m)
 {
-	/* Else this thread's end would write into what is no longer there. */
-	(void)pthread_mutex_unlock(&m->head->owner.mutex);
+	map_owner_done(&m->owner);
 	munmap(m->head, m->bytes);
 	close(m->fd);
 }

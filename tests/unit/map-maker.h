@@ -4,12 +4,14 @@
  */
 #pragma once
 
+#include "agent/map-owner.h"
 #include "protocol/map.h"
 #include "protocol/token.h"
 
 struct map_maker {
 	int fd; /* the map's memfd, sealed as an agent's is */
 	uint64_t bytes;
+	struct map_owner owner;
 	struct map_head *head;
 	struct map_slot *slots;
 	char *text;

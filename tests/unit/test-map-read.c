@@ -135,16 +135,16 @@ START_TEST(a_map_that_is_not_in_force_makes_it_ask)
 	NO_LONGER(&b, b.m.head->beat_us += 1000 * 1000);
 	NO_LONGER(&b, b.m.head->beat_us = 0);
 	NO_LONGER(&b, b.m.head->beat_us = UINT64_MAX);
-	tid = b.m.head->owner.word;
-	NO_LONGER(&b, b.m.head->owner.word = 0);
-	b.m.head->owner.word = tid;
-	NO_LONGER(&b, b.m.head->owner.word = FUTEX_OWNER_DIED);
-	b.m.head->owner.word = tid;
-	NO_LONGER(&b, b.m.head->owner.word |= FUTEX_OWNER_DIED);
+	tid = b.m.head->owner;
+	NO_LONGER(&b, b.m.head->owner = 0);
+	b.m.head->owner = tid;
+	NO_LONGER(&b, b.m.head->owner = FUTEX_OWNER_DIED);
+	b.m.head->owner = tid;
+	NO_LONGER(&b, b.m.head->owner |= FUTEX_OWNER_DIED);
 	/* Somebody who waits for the owner is no harm. */
-	b.m.head->owner.word = tid | FUTEX_WAITERS;
+	b.m.head->owner = tid | FUTEX_WAITERS;
 	ck_assert(says_yes(&b, NULL));
-	b.m.head->owner.word = tid;
+	b.m.head->owner = tid;
 	map_maker_done(&b.m);
 }
 END_TEST
@@ -155,16 +155,16 @@ START_TEST(the_state_of_a_map_is_told)
 	uint32_t tid;
 
 	box_init(&b);
-	tid = b.m.head->owner.word;
+	tid = b.m.head->owner;
 	ck_assert_int_eq(map_view_state(&b.view), MAP_GOOD);
 	b.m.head->state = MAP_ASK;
 	ck_assert_int_eq(map_view_state(&b.view), MAP_ASK);
 	b.m.head->state = 77;
 	ck_assert_int_eq(map_view_state(&b.view), MAP_RETIRED);
 	b.m.head->state = MAP_GOOD;
-	b.m.head->owner.word = FUTEX_OWNER_DIED;
+	b.m.head->owner = FUTEX_OWNER_DIED;
 	ck_assert_int_eq(map_view_state(&b.view), MAP_RETIRED);
-	b.m.head->owner.word = tid;
+	b.m.head->owner = tid;
 	b.m.head->beat_us -= TOO_OLD_US;
 	ck_assert_int_eq(map_view_state(&b.view), MAP_ASK);
 	map_maker_done(&b.m);
@@ -186,7 +186,7 @@ START_TEST(a_thread_that_ends_leaves_its_mark_in_the_map)
 	ck_assert_int_eq(pthread_create(&thread, NULL, own_and_end, &m), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_int_eq(map_view_init(m.head, m.bytes, &view), 0);
-	ck_assert(m.head->owner.word & FUTEX_OWNER_DIED);
+	ck_assert(m.head->owner & FUTEX_OWNER_DIED);
 	ck_assert_int_eq(map_view_state(&view), MAP_RETIRED);
 	munmap(m.head, m.bytes);
 	close(m.fd);

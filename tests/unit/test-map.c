@@ -251,10 +251,10 @@ START_TEST(who_keeps_a_map_sees_that_it_is_retired_and_nobody_owns_it)
 	map_beat(m, 4711);
 	ck_assert_uint_eq(r.head->state, MAP_GOOD);
 	ck_assert_uint_eq(r.head->beat_us, 4711);
-	ck_assert_uint_eq(r.head->owner.word & FUTEX_TID_MASK, (unsigned)gettid());
+	ck_assert_uint_eq(r.head->owner & FUTEX_TID_MASK, (unsigned)gettid());
 	map_free(m);
 	ck_assert_uint_eq(r.head->state, MAP_RETIRED);
-	ck_assert_uint_eq(r.head->owner.word, 0);
+	ck_assert_uint_eq(r.head->owner, 0);
 	map_free(other);
 	reader_done(&r);
 }
