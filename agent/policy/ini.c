@@ -5,10 +5,10 @@
  * about sections, takes indented lines as more of the line before, `:` for `=` and ` ;` as the
  * start of a comment, cuts section names at 50 bytes and lines at 200. A rule that is read as
  * another than its author wrote would be worse than none, so it is only shown lines that mean the
- * same to it and to us: its reader callback cuts, counts and judges the lines, keeps sections and
- * comments to itself, and hands a line too long for the library over in pieces, each under the same
- * key, which are joined again. The invariant: one line of the file becomes one event or one
- * mistake.
+ * same to it and to us: its reader callback cuts, counts and judges the lines, joins those that go
+ * on in the next, keeps sections and comments to itself, and hands a line too long for the library
+ * over in pieces, each under the same key, which are joined again. The invariant: one line of the
+ * file, with those that it goes on in, becomes one event or one mistake.
  */
 #include "agent/policy/ini.h"
 
@@ -27,8 +27,13 @@ struct scan {
 	int r; /* what has ended the reading; 0: nothing yet */
 
 	struct span rest; /* of the text: the lines still to come */
-	unsigned line;
+	unsigned n_lines; /* taken from it */
+	unsigned line;	  /* what is being judged is told of by this number */
 	bool in_section;
+
+	/* A line that goes on in others, with what of them there is by now. */
+	char joined[INI_LINE_MAX + 1];
+	size_t n_joined;
 
 	/*
 	 * The entry that is on its way through the library: what of its value is still to be handed
@@ -49,12 +54,18 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static struct span trim(struct span s)
+static struct span trim_start(struct span s)
 {
 	while (s.n > 0 && is_blank(s.p[0])) {
 		s.p++;
 		s.n--;
 	}
+	return s;
+}
+
+static struct span trim(struct span s)
+{
+	s = trim_start(s);
 	while (s.n > 0 && is_blank(s.p[s.n - 1]))
 		s.n--;
 	return s;
@@ -67,7 +78,7 @@ static struct span next_line(struct scan *s)
 	size_t taken = line.n + (end ? 1 : 0);
 
 	s->rest = (struct span){ s->rest.p + taken, s->rest.n - taken };
-	s->line++;
+	s->line = ++s->n_lines;
 	return line;
 }
 
@@ -125,9 +136,8 @@ static int check_bytes(struct scan *s, struct span line)
 	return clean < line.n ? bad_byte(s, line, clean) : 0;
 }
 
-static int take_section(struct scan *s, struct span line)
+static int take_section(struct scan *s, struct span text)
 {
-	struct span text = trim(line);
 	char name[INI_SECTION_MAX + 1];
 
 	if (text.p[text.n - 1] != ']')
@@ -188,10 +198,9 @@ static int take_entry(struct scan *s, struct span line)
 	if (value.n == 0)
 		return mistake(s, "%s= has no value; give it one or take the line out", s->key);
 	if (value.p[value.n - 1] == '\\')
-		return mistake(
-			s,
-			"a '\\' at the end does not go on in the next line; give %s= again there",
-			s->key);
+		return mistake(s, "%s= ends in a '\\' that does not go on in the next line: a "
+				  "single one does, with nothing after it",
+			       s->key);
 	if (has_inline_comment((struct span){ equals, (size_t)(value.p + value.n - equals) }))
 		return mistake(s, "a ';' after white space; a comment stands on a line of its own");
 
@@ -201,20 +210,77 @@ static int take_entry(struct scan *s, struct span line)
 	return 0;
 }
 
+/* Whether a line ends in a '\\' that no other one stands for: it goes on in the next. */
+static bool goes_on(struct span line)
+{
+	size_t n = 0;
+
+	while (n < line.n && line.p[line.n - 1 - n] == '\\')
+		n++;
+	return n % 2 == 1;
+}
+
+static bool is_comment(struct span text)
+{
+	return text.n > 0 && (text.p[0] == '#' || text.p[0] == ';');
+}
+
+/* Puts a line to those before that went on in it, with a space for the '\\' that said so. */
+static int join(struct scan *s, struct span line)
+{
+	bool more = goes_on(line);
+	size_t n = line.n - (more ? 1 : 0);
+
+	if (n + 1 > INI_LINE_MAX - s->n_joined)
+		return mistake(s, "more than %d bytes with the lines before that go on in this one: "
+				  "give the key again on another line",
+			       INI_LINE_MAX);
+	memcpy(s->joined + s->n_joined, line.p, n);
+	s->n_joined += n;
+	if (more)
+		s->joined[s->n_joined++] = ' ';
+	return more;
+}
+
+/*
+ * Takes the lines that a first one goes on in, as unit files have it: comments among them are
+ * passed over, an empty one is the last. Afterwards *line is all of it, under the first one's
+ * number.
+ */
+static int take_joined(struct scan *s, struct span *line)
+{
+	unsigned first = s->line;
+	int r;
+
+	s->n_joined = 0;
+	r = join(s, *line);
+	while (r > 0) {
+		if (s->rest.n == 0)
+			return mistake(s, "the file ends where a '\\' says that the line goes on");
+		*line = next_line(s);
+		r = check_bytes(s, *line);
+		if (r == 0)
+			r = is_comment(trim(*line)) ? 1 : join(s, trim_start(*line));
+	}
+	*line = (struct span){ s->joined, s->n_joined };
+	s->line = r < 0 ? s->line : first;
+	return r;
+}
+
 static int take_line(struct scan *s)
 {
-	struct span line = next_line(s);
+	struct span line = next_line(s), text;
 	int r;
 
 	r = check_bytes(s, line);
-	if (r < 0 || trim(line).n == 0 || line.p[0] == '#' || line.p[0] == ';')
+	if (r < 0 || is_comment(trim(line)))
 		return r;
-	if (is_blank(line.p[0]))
-		return mistake(s, "white space at the start; a line does not go on from the one "
-				  "before, it begins with its key");
-	if (line.p[0] == '[')
-		return take_section(s, line);
-	return take_entry(s, line);
+	if (goes_on(line))
+		r = take_joined(s, &line);
+	text = trim(line);
+	if (r < 0 || text.n == 0)
+		return r;
+	return text.p[0] == '[' ? take_section(s, text) : take_entry(s, text);
 }
 
 /* All of a value has come back: it is an event. */

@@ -30,8 +30,10 @@ struct ini_events {
  * Reads the text of the file `path` (for messages only). A file is UTF-8 without a byte order mark,
  * NUL, control characters or marks that turn the direction of text; its lines end in LF (the last
  * one may do without), have at most INI_LINE_MAX bytes, and are empty, a comment (`#` or `;` as the
- * first character), `[SECTION]` or `KEY=VALUE`, with nothing before it. No line goes on in the
- * next. White space is allowed around `=` and at the end.
+ * first character), `[SECTION]` or `KEY=VALUE`. White space is allowed around `=`, and before and
+ * after all of it. A line that ends in a `\` goes on in the next that is no comment, as in unit files
+ * (systemd.syntax(7)), with a space in the place of the `\`; its number is that of the first, its
+ * length that of all.
  * Returns 0, or -EINVAL with *ret_error (the first mistake), or what an event returned; -ENOMEM.
  */
 int ini_scan(const char *path, struct span text, const struct ini_events *on, void *userdata,

@@ -93,6 +93,46 @@ START_TEST(values_are_kept_to_the_letter)
 }
 END_TEST
 
+START_TEST(a_line_goes_on_in_the_next_as_in_unit_files)
+{
+	check(SPAN("[A]\nK=a \\\n  b\nL=c\n"), "[A]@1 K=a  b@2 L=c@4 ");
+	check(SPAN("[A]\nK=a\\\nb\\\n\tc\nL=d\n"), "[A]@1 K=a b c@2 L=d@5 ");
+	check(SPAN("[A]\nK=\\\n a"), "[A]@1 K=a@2 ");
+	/* Comments among them are passed over, and go on nowhere; an empty line is the last of it. */
+	check(SPAN("[A]\nK=a \\\n# b \\\n ; c\nd\n"), "[A]@1 K=a  d@2 ");
+	check(SPAN("# a \\\n[A]\n"), "[A]@2 ");
+	check(SPAN("[A]\nK=a\\\n\nL=b\n"), "[A]@1 K=a@2 L=b@4 ");
+	check(SPAN("[A]\nK=a\\\nL=b\n"), "[A]@1 K=a L=b@2 ");
+	check(SPAN("[A]\n\\\n\nL=b\n"), "[A]@1 L=b@4 ");
+	/* Two stand for no such thing. */
+	check(SPAN("[A]\nK=a\\\\b\n"), "[A]@1 K=a\\\\b@2 ");
+	check(SPAN("[A]\nK=a\\\\\\\nb\n"), "[A]@1 K=a\\\\ b@2 ");
+}
+END_TEST
+
+START_TEST(white_space_before_a_line_is_no_part_of_it)
+{
+	check(SPAN("  [A]\n\tK=v\n \t# x\n  ; y\n"), "[A]@1 K=v@2 ");
+}
+END_TEST
+
+START_TEST(lines_that_go_on_have_an_end_together)
+{
+	static char text[3 * INI_LINE_MAX];
+	size_t n = (size_t)snprintf(text, sizeof(text), "[A]\nK=");
+	struct heard h;
+
+	for (int i = 0; i < 3; i++) {
+		memset(text + n, 'x', 1500);
+		memcpy(text + n + 1500, "\\\n", 2);
+		n += 1502;
+	}
+	ck_assert_str_eq(scan(&h, (struct span){ text, n }),
+			 "[A]@1 !4: more than 4096 bytes with the lines before that go on in this "
+			 "one: give the key again on another line");
+}
+END_TEST
+
 START_TEST(every_other_line_is_a_mistake_that_says_what_would_be_right)
 {
 	static const struct {
@@ -121,17 +161,23 @@ START_TEST(every_other_line_is_a_mistake_that_says_what_would_be_right)
 		  "[A]@1 !2: a ';' after white space; a comment stands on a line of its own" },
 		{ SPAN("[A]\nK= ;x\n"),
 		  "[A]@1 !2: a ';' after white space; a comment stands on a line of its own" },
-		{ SPAN("[A]\nK=a \\\n  b\n"), "[A]@1 !2: a '\\' at the end does not go on in the "
-					      "next line; give K= again there" },
 		{ SPAN("[A]\nK=a\n  b\n"),
-		  "[A]@1 K=a@2 !3: white space at the start; a line does not go on from the "
-		  "one before, it begins with its key" },
-		{ SPAN("[A]\n K=a\n"),
-		  "[A]@1 !2: white space at the start; a line does not go on from the one before, "
-		  "it begins with its key" },
-		{ SPAN("[A]\n\t# x\n"),
-		  "[A]@1 !2: white space at the start; a line does not go on from the one before, "
-		  "it begins with its key" },
+		  "[A]@1 K=a@2 !3: neither KEY=VALUE nor [SECTION]; a comment begins with '#'" },
+		{ SPAN("[A]\nK=a \\ \nL=b\n"),
+		  "[A]@1 !2: K= ends in a '\\' that does not go on in the next line: a single one "
+		  "does, with nothing after it" },
+		{ SPAN("[A]\nK=a\\\\\nL=b\n"),
+		  "[A]@1 !2: K= ends in a '\\' that does not go on in the next line: a single one "
+		  "does, with nothing after it" },
+		{ SPAN("[A]\nK=a\\"),
+		  "[A]@1 !2: the file ends where a '\\' says that the line goes on" },
+		{ SPAN("[A]\nK=a\\\n# b\n"),
+		  "[A]@1 !3: the file ends where a '\\' says that the line goes on" },
+		{ SPAN("[A]\nK=a\\\n b\r\n"),
+		  "[A]@1 !3: the line ends in CR LF; lines end in LF alone (dos2unix changes that)" },
+		{ SPAN("[A]\nK=\\\n\nL=x\n"),
+		  "[A]@1 !2: K= has no value; give it one or take the line out" },
+		{ SPAN("[A] \\\nK=v\n"), "!1: a section is [NAME], with nothing after the ']'" },
 		{ SPAN("[A\n"), "!1: a section is [NAME], with nothing after the ']'" },
 		{ SPAN("[\n"), "!1: a section is [NAME], with nothing after the ']'" },
 		{ SPAN("[A] x\n"), "!1: a section is [NAME], with nothing after the ']'" },
@@ -347,6 +393,8 @@ END_TEST
 UNIT_MAIN("ini", sections_and_entries_are_told_in_order_with_their_lines,
 	  white_space_around_the_equals_sign_and_at_the_end_is_no_part_of_anything,
 	  values_are_kept_to_the_letter,
+	  a_line_goes_on_in_the_next_as_in_unit_files, white_space_before_a_line_is_no_part_of_it,
+	  lines_that_go_on_have_an_end_together,
 	  every_other_line_is_a_mistake_that_says_what_would_be_right,
 	  the_first_mistake_ends_the_reading,
 	  an_event_that_fails_ends_the_reading_with_what_it_returned,
