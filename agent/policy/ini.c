@@ -198,8 +198,9 @@ static int take_entry(struct scan *s, struct span line)
 	if (value.n == 0)
 		return mistake(s, "%s= has no value; give it one or take the line out", s->key);
 	if (value.p[value.n - 1] == '\\')
-		return mistake(s, "%s= ends in a '\\' that does not go on in the next line: a "
-				  "single one does, with nothing after it",
+		return mistake(s,
+			       "%s= ends in a '\\' that does not go on in the next line: a "
+			       "single one does, with nothing after it",
 			       s->key);
 	if (has_inline_comment((struct span){ equals, (size_t)(value.p + value.n - equals) }))
 		return mistake(s, "a ';' after white space; a comment stands on a line of its own");
@@ -232,8 +233,9 @@ static int join(struct scan *s, struct span line)
 	size_t n = line.n - (more ? 1 : 0);
 
 	if (n + 1 > INI_LINE_MAX - s->n_joined)
-		return mistake(s, "more than %d bytes with the lines before that go on in this one: "
-				  "give the key again on another line",
+		return mistake(s,
+			       "more than %d bytes with the lines before that go on in this one: "
+			       "give the key again on another line",
 			       INI_LINE_MAX);
 	memcpy(s->joined + s->n_joined, line.p, n);
 	s->n_joined += n;

@@ -173,8 +173,8 @@ START_TEST(every_other_line_is_a_mistake_that_says_what_would_be_right)
 		  "[A]@1 !2: the file ends where a '\\' says that the line goes on" },
 		{ SPAN("[A]\nK=a\\\n# b\n"),
 		  "[A]@1 !3: the file ends where a '\\' says that the line goes on" },
-		{ SPAN("[A]\nK=a\\\n b\r\n"),
-		  "[A]@1 !3: the line ends in CR LF; lines end in LF alone (dos2unix changes that)" },
+		{ SPAN("[A]\nK=a\\\n b\r\n"), "[A]@1 !3: the line ends in CR LF; lines end in LF "
+					      "alone (dos2unix changes that)" },
 		{ SPAN("[A]\nK=\\\n\nL=x\n"),
 		  "[A]@1 !2: K= has no value; give it one or take the line out" },
 		{ SPAN("[A] \\\nK=v\n"), "!1: a section is [NAME], with nothing after the ']'" },
@@ -392,9 +392,8 @@ END_TEST
 
 UNIT_MAIN("ini", sections_and_entries_are_told_in_order_with_their_lines,
 	  white_space_around_the_equals_sign_and_at_the_end_is_no_part_of_anything,
-	  values_are_kept_to_the_letter,
-	  a_line_goes_on_in_the_next_as_in_unit_files, white_space_before_a_line_is_no_part_of_it,
-	  lines_that_go_on_have_an_end_together,
+	  values_are_kept_to_the_letter, a_line_goes_on_in_the_next_as_in_unit_files,
+	  white_space_before_a_line_is_no_part_of_it, lines_that_go_on_have_an_end_together,
 	  every_other_line_is_a_mistake_that_says_what_would_be_right,
 	  the_first_mistake_ends_the_reading,
 	  an_event_that_fails_ends_the_reading_with_what_it_returned,

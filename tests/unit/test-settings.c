@@ -158,8 +158,9 @@ START_TEST(a_wrong_value_is_refused_with_its_line_and_what_would_be_right)
 				  "most 63 characters" },
 		{ "KeepEnded=1 fortnight", "KeepEnded=: '1 fortnight' is no span of time; write it "
 					   "as in '30d' or '1h 30min'" },
-		{ "KeepEnded=1d \\\n 1 fortnight", "KeepEnded=: '1d  1 fortnight' is no span of time; "
-						  "write it as in '30d' or '1h 30min'" },
+		{ "KeepEnded=1d \\\n 1 fortnight",
+		  "KeepEnded=: '1d  1 fortnight' is no span of time; "
+		  "write it as in '30d' or '1h 30min'" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
