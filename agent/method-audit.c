@@ -85,7 +85,11 @@ static void on_page(void *userdata, struct store_rows *rows, int result)
 	r->page_result = result;
 	r->page_left = PAGE;
 	r->last = audit_last(r->agent);
-	change_defer(r->agent, &r->deferred);
+	/* At the agent's end nothing that is deferred comes to pass. */
+	if (r->connection)
+		change_defer(r->agent, &r->deferred);
+	else
+		reading_free(r);
 }
 
 static int read_page(struct reading *r)

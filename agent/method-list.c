@@ -100,7 +100,11 @@ static void on_page(void *userdata, struct store_rows *rows, int r)
 	l->page = rows;
 	l->page_result = r;
 	l->page_left = PAGE;
-	change_defer(l->agent, &l->deferred);
+	/* At the agent's end nothing that is deferred comes to pass. */
+	if (l->connection)
+		change_defer(l->agent, &l->deferred);
+	else
+		list_free(l);
 }
 
 static void read_page(struct list *l)
