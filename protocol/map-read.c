@@ -185,6 +185,12 @@ static size_t take_scope(const char **p, const char *end, char dst[static SCOPE_
 	return n;
 }
 
+/* The most frequent case, of which nothing is looked at twice. */
+static bool stands_here(const char *p, const char *end, struct span plain)
+{
+	return (size_t)(end - p) > plain.n && memcmp(p, plain.p, plain.n) == 0 && p[plain.n] == '\0';
+}
+
 /* Whether one of the access's scopes stands for the plain one. */
 static bool is_reached(struct span access, struct span plain)
 {
@@ -193,11 +199,12 @@ static bool is_reached(struct span access, struct span plain)
 	struct span scope = { copy, 0 };
 
 	while (p < end) {
+		if (stands_here(p, end, plain))
+			return true;
 		scope.n = take_scope(&p, end, copy);
 		if (scope.n == 0)
 			return false;
-		if (span_equal(scope, plain) ||
-		    (scope_is_pattern(scope) && scope_matches(scope, plain)))
+		if (scope_is_pattern(scope) && scope_matches(scope, plain))
 			return true;
 	}
 	return false;
@@ -237,18 +244,8 @@ static bool are_reached(struct span access, const char *const *scopes)
 	return true;
 }
 
-bool map_key_init(const struct map_view *view, struct span value, struct map_key *ret)
-{
-	if (value.n != TOKEN_LEN)
-		return false;
-	ret->value = value;
-	ret->slot = map_slot_of(token_id_guess(value.p), view->n_slots);
-	__builtin_prefetch(&view->slots[ret->slot]);
-	return true;
-}
-
-bool map_verify_key(const struct map_view *view, const struct map_key *key,
-		    const char *const *scopes, struct map_found *ret)
+bool map_verify_near(const struct map_view *view, struct span value, const char *const *scopes,
+		     struct map_found *ret)
 {
 	const struct map_slot *slot;
 	uint64_t hash[TOKEN_HASH_WORDS], id, now_us;
@@ -256,7 +253,7 @@ bool map_verify_key(const struct map_view *view, const struct map_key *key,
 	struct map_entry entry;
 
 	/* Of no token is the id 0: it is what empty slots say. */
-	if (!token_read(key->value, &id, &secret) || id == 0 || !are_plain(scopes))
+	if (!token_read(value, &id, &secret) || id == 0 || !are_plain(scopes))
 		return false;
 	token_hash_secret(secret.p, hash);
 	slot = find_slot(view, id);
@@ -272,7 +269,7 @@ bool map_verify_key(const struct map_view *view, const struct map_key *key,
 bool map_verify(const struct map_view *view, struct span value, const char *const *scopes,
 		struct map_found *ret)
 {
-	struct map_key key;
-
-	return map_key_init(view, value, &key) && map_verify_key(view, &key, scopes, ret);
+	if (value.n == TOKEN_LEN)
+		__builtin_prefetch(&view->slots[map_slot_of(token_id_guess(value.p), view->n_slots)]);
+	return map_verify_near(view, value, scopes, ret);
 }

@@ -25,12 +25,6 @@ struct map_view {
  */
 int map_view_init(const void *map, uint64_t bytes, struct map_view *ret) MUST_USE;
 
-/* A value, and where the search for it will begin if it is a token. */
-struct map_key {
-	struct span value;
-	uint64_t slot;
-};
-
 /* What a token was found to be. */
 struct map_found {
 	uint64_t id;
@@ -40,21 +34,15 @@ struct map_found {
 };
 
 /*
- * Has the slot of a value brought near. False: it has not the length of a token. *ret lives as long
- * as the value.
- */
-bool map_key_init(const struct map_view *view, struct span value, struct map_key *ret) MUST_USE;
-
-/*
  * Whether the map says that this is good now, and reaches all of scopes (a list that ends with NULL;
  * or NULL: none). False says nothing but that the agent has to be asked.
  */
-bool map_verify_key(const struct map_view *view, const struct map_key *key,
-		    const char *const *scopes, struct map_found *ret) MUST_USE;
-
-/* Both at once. */
 bool map_verify(const struct map_view *view, struct span value, const char *const *scopes,
 		struct map_found *ret) MUST_USE;
+
+/* The same, for who has had the slot where the search begins fetched already. */
+bool map_verify_near(const struct map_view *view, struct span value, const char *const *scopes,
+		     struct map_found *ret) MUST_USE;
 
 /*
  * What the map is worth now: MAP_GOOD; MAP_ASK, also where its writer has not beaten for too long;

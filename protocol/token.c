@@ -95,13 +95,6 @@ static char digit_char(uint32_t digit)
 	return (char)('0' + digit + ((9 - digit) >> 31) * 7 + ((35 - digit) >> 31) * 6);
 }
 
-static uint64_t digit_value(char c)
-{
-	uint32_t u = (unsigned char)c;
-
-	return u - '0' - (('9' - u) >> 31) * 7 - (('Z' - u) >> 31) * 6;
-}
-
 /*
  * Five digits a division. Divisors are constants, so that it is a multiplication: always the same
  * time.
@@ -194,27 +187,45 @@ static uint64_t not_number(const char *text, const char *largest, size_t n)
 	return bad | borrow;
 }
 
-/* The number that n digits are. */
-static uint64_t value_of(const char *text, size_t n)
-{
-	uint64_t value = 0;
+/* The high bit of each byte of low (none has it) that is over c, as a 1. */
+#define OVER(low, c) (((low) + EACH_BYTE(0x7f - (c))) >> 7 & EACH_BYTE(1))
 
-	for (size_t i = 0; i < n; i++)
-		value = value * RADIX + digit_value(text[i]);
-	return value;
+/*
+ * The number that the last n of eight digits are, from a word as it was loaded. All at once: digits of
+ * a byte each are joined to pairs, these to fours, these to the eight. What are no digits are some
+ * number.
+ */
+static inline uint64_t eight_digits(uint64_t loaded, unsigned n)
+{
+	uint64_t zeros = n < 8 ? ~(~UINT64_C(0) << (64 - 8 * n)) : 0;
+	uint64_t low = ((le64toh(loaded) & ~zeros) | (EACH_BYTE('0') & zeros)) & EACH_BYTE(0x7f);
+	uint64_t digits = low - EACH_BYTE('0') - OVER(low, '9') * 7 - OVER(low, 'Z') * 6;
+	uint64_t pairs, fours;
+
+	pairs = (digits & UINT64_C(0x00ff00ff00ff00ff)) * RADIX + (digits >> 8 & UINT64_C(0x00ff00ff00ff00ff));
+	fours = (pairs & UINT64_C(0x0000ffff0000ffff)) * (RADIX * RADIX) +
+		(pairs >> 16 & UINT64_C(0x0000ffff0000ffff));
+	return (fours & UINT32_MAX) * (RADIX * RADIX * RADIX * RADIX) + (fours >> 32);
+}
+
+static inline uint64_t id_value(const char text[static TOKEN_ID_LEN])
+{
+	static_assert(TOKEN_ID_LEN == 8 + 3, "eight digits, and three");
+	return eight_digits(load(text), 8) * (RADIX * RADIX * RADIX) +
+	       eight_digits(load(text + TOKEN_ID_LEN - 8), 3);
 }
 
 bool token_id_read(struct span text, uint64_t *ret)
 {
 	if (text.n != TOKEN_ID_LEN || not_number(text.p, largest_id, TOKEN_ID_LEN))
 		return false;
-	*ret = value_of(text.p, TOKEN_ID_LEN);
+	*ret = id_value(text.p);
 	return true;
 }
 
 uint64_t token_id_guess(const char text[static TOKEN_LEN])
 {
-	return value_of(text + PREFIX_LEN, TOKEN_ID_LEN);
+	return id_value(text + PREFIX_LEN);
 }
 
 /* 0 where two texts of n bytes are the same; looks at all of them. */
@@ -230,7 +241,7 @@ static unsigned differ(const char *a, const char *b, size_t n)
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 {
 	const char *id, *secret;
-	uint64_t bad;
+	uint64_t bad, last;
 
 	if (text.n != TOKEN_LEN)
 		return false;
@@ -240,11 +251,12 @@ bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 	bad |= not_number(id, largest_id, TOKEN_ID_LEN);
 	bad |= not_number(secret, largest_secret, TOKEN_SECRET_LEN);
 	/* The last eight bytes: the check, and two of the secret once more. */
-	bad |= not_digits(load(text.p + TOKEN_LEN - 8));
-	bad |= value_of(text.p + CHECK_AT, TOKEN_CHECK_LEN) ^ crc_of(text.p);
+	last = load(text.p + TOKEN_LEN - 8);
+	bad |= not_digits(last);
+	bad |= eight_digits(last, TOKEN_CHECK_LEN) ^ crc_of(text.p);
 	if (bad)
 		return false;
-	*ret_id = value_of(id, TOKEN_ID_LEN);
+	*ret_id = id_value(id);
 	*ret_secret = (struct span){ secret, TOKEN_SECRET_LEN };
 	return true;
 }
