@@ -154,8 +154,8 @@ $(test_programs) $(bench_programs): $(B)/%: $(B)/%.o $(test_archives)
 # Each replays what is kept for it; with FUZZ=yes libFuzzer makes up more (tests/fuzz/run).
 $(fuzz_programs): $(B)/%: $(B)/%.o $(if $(FUZZ),,$(B)/tests/fuzz/replay.o) $(test_archives)
 	$(link) $(agent_libs) $(if $(FUZZ),-fsanitize=fuzzer) $(addprefix @,$(filter %.wrap,$^))
-$(B)/tests/fuzz/fuzz-agent: $(call objects,$(call sources,tests/fuzz/agent-*.c)) tests/fuzz/agent.wrap
-$(B)/tests/support/jetond-clock $(B)/tests/fuzz/fuzz-agent: $(B)/tests/support/clock.o
+$(addprefix $(B)/tests/fuzz/fuzz-,agent restore): $(call objects,$(call sources,tests/fuzz/agent-*.c)) tests/fuzz/agent.wrap
+$(B)/tests/support/jetond-clock $(addprefix $(B)/tests/fuzz/fuzz-,agent restore): $(B)/tests/support/clock.o
 fuzzers: $(fuzz_programs)
 tests: $(test_programs) $(bench_programs) $(B)/tests/support/jetond-clock $(if $(FUZZ),,fuzzers)
 benches: $(bench_programs)

@@ -4,6 +4,7 @@
 #include "agent/credential.h"
 #include "agent/restore.h"
 #include "agent/restore-file.h"
+#include "agent/restore-ownerless.h"
 
 enum { RESTORE_SLICE = 128 }; /* tokens of one change */
 
@@ -27,6 +28,7 @@ struct restore {
 	bool is_waiting; /* for a change, or the removal */
 	bool again;	 /* to be begun anew when that has called back */
 	bool is_full;	 /* nothing more fits */
+	struct ownerless ownerless;
 	struct backup_order order;
 	char owner[BACKUP_OWNER_MAX + 1]; /* asked for last */
 	char host[BACKUP_HOST_MAX + 1];

@@ -65,6 +65,21 @@ static enum taken take_step(struct restore *r, enum restore_fate fate, struct to
 	return ++r->n_slice == RESTORE_SLICE ? TAKEN_SLICE : TAKEN;
 }
 
+/*
+ * What ended and had no owner here has ended all the same: an active entry of that id is left out
+ * as its end was. (An agent gives both the same owner; but a name may be found a moment later, and
+ * a backup may be made by hand.) *fate may become another. 0 or a negative errno.
+ */
+static int hold_to_its_end(struct restore *r, const struct token_facts *facts,
+			   enum restore_fate *fate)
+{
+	if (*fate == FATE_NO_OWNER && facts->state != TOKEN_ACTIVE)
+		return ownerless_add(&r->ownerless, facts->id);
+	if (*fate == FATE_INSERT && ownerless_has(&r->ownerless, facts->id))
+		*fate = FATE_NO_OWNER;
+	return 0;
+}
+
 static int take_token(struct restore *r, const struct backup_entry *e, enum taken *ret)
 {
 	struct agent *a = r->agent;
@@ -76,6 +91,9 @@ static int take_token(struct restore *r, const struct backup_entry *e, enum take
 	if (k < 0)
 		return k;
 	fate = restore_judge(a->vault, a->names, agent_now(a), facts, &ref);
+	k = hold_to_its_end(r, facts, &fate);
+	if (k < 0)
+		return k;
 	if (fate == FATE_WAIT) {
 		*ret = NOT_YET;
 	} else if (fate < FATE_KNOWN) {

@@ -50,6 +50,7 @@ static void end(struct restore *r)
 	names_barrier_cancel(a->names, r);
 	r->source = sd_event_source_unref(r->source);
 	drop_work(r);
+	ownerless_done(&r->ownerless);
 	restore_file_close(&r->file);
 	if (r->is_waiting)
 		return;

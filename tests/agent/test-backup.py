@@ -517,6 +517,48 @@ def tokens_of_users_that_are_not_here_are_left_out_and_told_of():
     assert new.connect(BOB).call("Verify", token=hers["token"])
 
 
+def sealed_by_hand(agent, found):
+    """Puts these entries, [(kind, bytes)], into the agent's state directory as what it is to restore."""
+    lib, state = sodium(), ctypes.create_string_buffer(1024)
+    key, start, block = os.urandom(32), ctypes.create_string_buffer(24), ctypes.create_string_buffer(SEALED)
+    boxed = ctypes.create_string_buffer(80)
+    with open(f"{agent.state}/restore.pub", "rb") as f:
+        assert lib.crypto_box_seal(boxed, key, ctypes.c_ulonglong(32), f.read()) == 0
+    plain = b"".join(struct.pack("<BH", kind, len(inside)) + inside for kind, inside in found)
+    prefix = "crypto_secretstream_xchacha20poly1305_"
+    assert getattr(lib, prefix + "init_push")(state, start, key) == 0
+    assert getattr(lib, prefix + "push")(state, block, None, plain.ljust(BLOCK, b"\0"), ctypes.c_ulonglong(BLOCK),
+                                         None, ctypes.c_ulonglong(0), ctypes.c_ubyte(3)) == 0
+    with open(f"{agent.state}/restore", "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+        os.fchown(f.fileno(), os.stat(agent.state).st_uid, -1)
+        f.write(b"jeton restore\0\0\1" + boxed.raw + start.raw + block.raw)
+    with agent.admin() as admin:
+        admin.call("Reload")
+    wait_until(lambda: "restore" not in left(agent), "what lies there to be taken in")
+
+
+@test(needs=[root])
+def what_a_backup_says_has_ended_comes_back_by_no_other_entry_though_its_owner_is_not_here():
+    policy = POLICY.replace(f"User={ALICE} {BOB}\nScope", "User=ann ben\nScope")
+    old, new = Agent("", policy), Agent("", policy)
+    old.start(setup=with_accounts({"ann": ALICE, "ben": BOB}))
+    c = old.connect(BOB)
+    his, other = c.call("Issue", name="his"), c.call("Issue", name="other")
+    before = {token_id(inside): inside for kind, inside in take(old.admin()) if kind == ACTIVE}
+    c.call("Revoke", id=his["info"]["id"])
+    (ended,) = (inside for kind, inside in take(old.admin()) if kind == ENDED)
+    assert b"ben" in ended
+    new.start(setup=with_accounts({"ben": BOB}))
+    made = [(HEAD, bytes(8)), *((ACTIVE, inside) for inside in before.values()),
+            (ENDED, ended.replace(b"ben", b"ann")), (END, struct.pack("<QQQ", 2, 1, 0))]
+    for _ in range(2):
+        sealed_by_hand(new, made)
+        assert "restore.bad" not in left(new), new.log()
+        c = new.connect(BOB)
+        assert c.call("Verify", token=other["token"])
+        assert c.error("Verify", token=his["token"]).name == "InvalidToken"
+
+
 @test
 def what_has_expired_since_or_was_bound_is_left_out():
     old, new = started("MinLifetime=1s"), started()

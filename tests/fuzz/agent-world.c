@@ -7,7 +7,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "agent/connection.h"
@@ -21,6 +23,7 @@ enum {
 	FDS_MAX = 64,
 	STATE_FILES_MAX = 8,
 	TURNS_MAX = 20000, /* of the loop, between two steps of an input */
+	STUCK_S = 20,	   /* of the processor's time, in one input */
 };
 static const uint64_t START_US = UINT64_C(1767225600000000);
 
@@ -63,7 +66,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-static const char *state_dir(void)
+const char *world_state_dir(void)
 {
 	static char path[128];
 
@@ -80,7 +83,7 @@ static void make_files(void)
 		snprintf(path, sizeof(path), "%s/a.policy", policy_dir((enum policies)i));
 		write_file(path, policy_texts[i]);
 	}
-	FUZZ_HOLDS(mkdir(state_dir(), 0700) == 0);
+	FUZZ_HOLDS(mkdir(world_state_dir(), 0700) == 0);
 }
 
 /* What is in the directory of the state, beside the rows: keys, and what a locked agent needs. */
@@ -97,7 +100,7 @@ static struct {
 
 static void each_file(void (*on_file)(int dir, const char *name))
 {
-	DIR *d = opendir(state_dir());
+	DIR *d = opendir(world_state_dir());
 	struct dirent *entry;
 
 	FUZZ_HOLDS(d);
@@ -131,7 +134,7 @@ static void write_state(const char *name, const char *bytes, size_t n)
 	char path[256];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", state_dir(), name);
+	snprintf(path, sizeof(path), "%s/%s", world_state_dir(), name);
 	fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 	FUZZ_HOLDS(fd >= 0 && write(fd, bytes, n) == (ssize_t)n);
 	close(fd);
@@ -187,7 +190,7 @@ static void start(struct agent_world *w)
 		.config = "/nowhere",
 		.policy_dirs = { policy_dir(w->on_disk) },
 		.n_policy_dirs = 1,
-		.state = state_dir(),
+		.state = world_state_dir(),
 	};
 	w->agent = a;
 	FUZZ_HOLDS(agent_start(a) == 0);
@@ -205,10 +208,37 @@ static void end(struct agent_world *w)
 	surround_hang_up();
 }
 
+/* Not by the clock, which stands still. */
+static void on_stuck(int signal)
+{
+	static const char text[] = "an input takes too long\n";
+
+	(void)signal;
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	abort();
+}
+
+/*
+ * libFuzzer looks at the clock now and then, when it is told to by SIGALRM: it has to wait until
+ * its clock goes on.
+ */
+static void watch_over(int seconds)
+{
+	struct itimerval timer = { .it_value = { .tv_sec = seconds } };
+	sigset_t alarm;
+
+	(void)signal(SIGVTALRM, on_stuck);
+	(void)setitimer(ITIMER_VIRTUAL, &timer, NULL);
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	(void)sigprocmask(seconds ? SIG_BLOCK : SIG_UNBLOCK, &alarm, NULL);
+}
+
 void world_begin(struct agent_world *w)
 {
 	static bool made;
 
+	watch_over(STUCK_S);
 	(void)surround_dir();
 	if (!made)
 		make_files();
@@ -231,6 +261,7 @@ void world_end(struct agent_world *w)
 	find_fds(fds);
 	FUZZ_HOLDS(memcmp(fds, w->fds_before, sizeof(fds)) == 0);
 	test_clock_thaw();
+	watch_over(0);
 }
 
 void world_restart(struct agent_world *w, bool orderly)

@@ -30,6 +30,9 @@ void world_begin(struct agent_world *w);
  */
 void world_end(struct agent_world *w);
 
+/* The agent's state directory. */
+const char *world_state_dir(void);
+
 /* Until nobody has anything to do. */
 void world_settle(struct agent_world *w);
 

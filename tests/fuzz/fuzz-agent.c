@@ -28,7 +28,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/time.h>
 
 #include "protocol/base/time.h"
 #include "tests/fuzz/agent-backend.h"
@@ -37,7 +36,6 @@
 
 enum {
 	STEPS_MAX = 200,
-	STUCK_S = 20, /* of the processor's time, in one input */
 };
 
 struct scene {
@@ -266,32 +264,6 @@ static bool (*const steps[])(struct scene *s) = {
 
 /* ---- an input -------------------------------------------------------------------------------- */
 
-/* Not by the clock, which stands still. */
-static void on_stuck(int signal)
-{
-	static const char text[] = "an input takes too long\n";
-
-	(void)signal;
-	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-	abort();
-}
-
-/*
- * libFuzzer looks at the clock now and then, when it is told to by SIGALRM: it has to wait until
- * its clock goes on.
- */
-static void watch_over(int seconds)
-{
-	struct itimerval timer = { .it_value = { .tv_sec = seconds } };
-	sigset_t alarm;
-
-	(void)signal(SIGVTALRM, on_stuck);
-	(void)setitimer(ITIMER_VIRTUAL, &timer, NULL);
-	sigemptyset(&alarm);
-	sigaddset(&alarm, SIGALRM);
-	(void)sigprocmask(seconds ? SIG_BLOCK : SIG_UNBLOCK, &alarm, NULL);
-}
-
 /* All trouble is over, and everyone listens: who still waits is forgotten. */
 static void finish(struct scene *s)
 {
@@ -315,7 +287,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static struct scene s;
 
-	watch_over(STUCK_S);
 	s = (struct scene){ .in = { data, n } };
 	world_begin(&s.world);
 	s.model.world = &s.world;
@@ -329,6 +300,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	}
 	finish(&s);
 	world_end(&s.world);
-	watch_over(0);
 	return 0;
 }
