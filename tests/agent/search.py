@@ -228,6 +228,7 @@ def files(*directories, skip=()):
     """All that lies there, names too, but for what is skipped."""
     for directory in directories:
         for parent, inside, names in os.walk(directory):
+            inside[:] = (n for n in inside if os.path.join(parent, n) not in skip)
             yield parent, "\n".join([*inside, *names]).encode("utf-8", "surrogateescape")
             for path in (os.path.join(parent, n) for n in names):
                 with contextlib.suppress(OSError):

@@ -127,6 +127,21 @@ class Box:
         print(*self.sh("journalctl -q --no-pager -o short-precise | tail -n 60", check=False).splitlines(), sep="\n")
         self._tool("stop", self.name, check=False)
 
+    # ---- from outside
+
+    @property
+    def init(self):
+        """The number of its first process."""
+        with open(f"{self.environment['SYSTEMD_BOX_DIR']}/{self.name}/init", encoding="ascii") as f:
+            return int(f.read())
+
+    @property
+    def upper(self):
+        """The directory of what it has written over its tree. Only who stands above its first process sees it."""
+        with open(f"/proc/{self.init}/stat", encoding="ascii") as f:
+            above = f.read().rpartition(")")[2].split()[1]
+        return f"/proc/{above}/root{self.environment['SYSTEMD_BOX_DIR']}/{self.name}/mnt/upper"
+
     # ---- commands
 
     @staticmethod
