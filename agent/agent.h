@@ -17,6 +17,7 @@
 #include "agent/secretmem.h"
 #include "agent/settings.h"
 #include "agent/store.h"
+#include "agent/unit-name.h"
 #include "agent/unsealing.h"
 #include "agent/vault.h"
 #include "agent/wall-clock.h"
@@ -131,6 +132,7 @@ struct agent {
 	int anchor_error; /* as it was told last: see store_anchor_error() */
 	enum unsealed unsealed; /* by which key it was opened */
 	struct holders *holders;
+	struct unit_names unit_names; /* of those who ask */
 	struct events events;
 	struct watch *watches;	       /* all that stand */
 	sd_event_source *watch_source; /* tells them of what is new */

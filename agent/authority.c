@@ -146,13 +146,12 @@ enum identity owner_access(struct agent *a, uid_t uid, struct span name, struct 
 /* ---- verifiers ------------------------------------------------------------------------------- */
 
 /* A service says more than its user; of a login the user says more. */
-static bool tells_more(const struct unit *unit)
+static bool tells_more(const char *unit)
 {
-	size_t n = strlen(unit->name);
+	size_t n = strlen(unit);
 
-	return n > strlen(".service") &&
-	       strcmp(unit->name + n - strlen(".service"), ".service") == 0 &&
-	       strncmp(unit->name, "user@", 5) != 0;
+	return n > strlen(".service") && strcmp(unit + n - strlen(".service"), ".service") == 0 &&
+	       strncmp(unit, "user@", 5) != 0;
 }
 
 /* Once for a connection, and with no descriptor kept: it is for people to read. */
@@ -160,17 +159,19 @@ static void label_by_unit(struct connection *c)
 {
 	_cleanup_close_
 	int pidfd = -1;
-	struct unit unit NOT_ZEROED;
+	const char *unit;
 
 	if (c->label_asked)
 		return;
 	c->label_asked = true;
-	if (peer_pidfd(c->fd, &pidfd) < 0 ||
-	    unit_of_process(pidfd, agent_manager_uid(c->agent), &unit) < 0)
+	if (peer_pidfd(c->fd, &pidfd) < 0)
 		return;
-	c->unit_name = strdup(unit.name);
-	if (tells_more(&unit))
-		snprintf(c->label, sizeof(c->label), "%s", unit.name);
+	unit = unit_names_find(&c->agent->unit_names, pidfd, agent_manager_uid(c->agent));
+	if (!unit)
+		return;
+	c->unit_name = strdup(unit);
+	if (tells_more(unit))
+		snprintf(c->label, sizeof(c->label), "%s", unit);
 }
 
 struct span peer_unit_name(struct connection *c)

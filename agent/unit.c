@@ -208,24 +208,29 @@ static int group_inode(const char *path, uint64_t *ret)
 	return 0;
 }
 
-/* Whether the path that was read by number is of the process that the pidfd means. */
+/*
+ * Whether the path that was read by number is of the process that the pidfd means. -ENXIO: it is
+ * the process, and stayed where it was, but its group is not in the hierarchy that is seen here.
+ */
 static int confirm(int pidfd, pid_t pid, uint64_t cgroup, const char *path)
 {
-	uint64_t inode, now;
+	uint64_t inode = cgroup, now;
 	pid_t pid_now;
 	int r;
 
 	if (cgroup) {
 		r = group_inode(path, &inode);
-		if (r < 0)
+		if (r < 0 && r != -ESRCH)
 			return r;
-		if (inode != cgroup)
-			return -ESRCH;
+		if (r < 0)
+			inode = 0;
 	}
 	r = look(pidfd, &pid_now, &now);
 	if (r < 0)
 		return r;
-	return pid_now != pid || now != cgroup || has_ended(pidfd) ? -ESRCH : 0;
+	if (pid_now != pid || now != cgroup || has_ended(pidfd))
+		return -ESRCH;
+	return inode == cgroup ? 0 : -ENXIO;
 }
 
 static bool parse_invocation(const char text[static 32], uint8_t ret[static INVOCATION_LEN])
@@ -313,7 +318,7 @@ int unit_of_process(int pidfd, uid_t uid, struct unit *ret)
 	unit.path[path_n] = '\0';
 	r = unit_invocation(unit.path, uid, unit.invocation);
 	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r == -ENODATA ? -ENXIO : r;
+		return r == -ENOENT ? -ESRCH : r;
 	/* The run that was read is the one that the process is in, if it is still there. */
 	r = confirm(pidfd, pid, cgroup, path);
 	if (r < 0)
@@ -321,6 +326,14 @@ int unit_of_process(int pidfd, uid_t uid, struct unit *ret)
 	unit.group = cgroup;
 	*ret = unit;
 	return 0;
+}
+
+uint64_t unit_group(int pidfd)
+{
+	uint64_t cgroup;
+	pid_t pid;
+
+	return look(pidfd, &pid, &cgroup) == 0 ? cgroup : 0;
 }
 
 bool unit_is_current(int pidfd, const struct unit *unit)

@@ -35,11 +35,14 @@ bool unit_from_cgroup(const char *path, uid_t uid, char name[static UNIT_NAME_MA
 /*
  * The unit of the process behind the pidfd, with its invocation. Everything read elsewhere counts
  * only if the pidfd says before and after that it is the same live process in the same group.
- * Returns 0; -ENXIO: it is in no unit; -ESRCH: it has ended, or moved while it was looked at;
- * -EREMOTE: of another pid namespace; -EOPNOTSUPP: the kernel can't tell; any other errno of the
- * system.
+ * Returns 0; -ENXIO: its group is no unit's; -ENODATA: which run of its unit it is can't be told;
+ * -ESRCH: it has ended, or moved while it was looked at; -EREMOTE: of another pid namespace;
+ * -EOPNOTSUPP: the kernel can't tell; any other errno of the system.
  */
 int unit_of_process(int pidfd, uid_t uid, struct unit *ret) MUST_USE;
+
+/* The number of the process's group, now; 0 where that can't be told at once. */
+uint64_t unit_group(int pidfd);
 
 /*
  * Whether the process behind the pidfd still is in the group that unit_of_process() found it in, by

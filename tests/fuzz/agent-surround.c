@@ -255,6 +255,12 @@ int unit_of_process(int pidfd, uid_t uid, struct unit *ret)
 	return 0;
 }
 
+uint64_t unit_group(int pidfd)
+{
+	(void)pidfd;
+	return 0;
+}
+
 bool unit_is_current(int pidfd, const struct unit *unit)
 {
 	(void)pidfd;
