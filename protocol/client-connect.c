@@ -15,7 +15,6 @@
 #include <time.h>
 
 enum {
-	BUFFER_MIN = 4096,    /* most replies */
 	OVERFLOW_UID = 65534, /* who is not known in this user namespace */
 	AWAY_MS = 3000,	      /* how long an agent that was there may be away */
 	LOOK_AGAIN_MS = 20,
@@ -154,19 +153,17 @@ int client_connect(struct jeton *jeton, int timeout_ms)
 {
 	_cleanup_close_
 	int fd = -1;
-	int r = 0;
+	int r;
 
 	if (jeton->fd >= 0)
 		return 0;
+	r = client_home(jeton);
+	if (r < 0)
+		return r;
 	fd = connect_to(jeton, timeout_ms);
 	if (fd < 0)
 		return fd;
-	if (jeton->in.p)
-		explicit_bzero(jeton->in.p, jeton->frame.written);
-	else
-		r = locked_map(&jeton->in, BUFFER_MIN);
-	if (r < 0)
-		return r;
+	explicit_bzero(jeton->in.p, jeton->frame.written);
 	frame_init(&jeton->frame, jeton->in.p, jeton->in.size);
 	jeton->fd = steal_fd(&fd);
 	return 0;

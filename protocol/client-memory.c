@@ -14,13 +14,13 @@
 #include <stdalign.h>
 #include <sys/mman.h>
 
-enum { PAGE = 4096, CHUNK_MIN = PAGE };
+enum { CHUNK_MIN = LOCKED_PAGE };
 
 int locked_map(struct locked *ret, size_t size)
 {
 	void *p;
 
-	size = (size + PAGE - 1) & ~(size_t)(PAGE - 1);
+	size = (size + LOCKED_PAGE - 1) & ~(size_t)(LOCKED_PAGE - 1);
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -ENOMEM;
@@ -28,8 +28,13 @@ int locked_map(struct locked *ret, size_t size)
 	(void)madvise(p, size, MADV_DONTDUMP);
 	(void)madvise(p, size, MADV_WIPEONFORK);
 	(void)mlock(p, size);
-	*ret = (struct locked){ p, size };
+	*ret = (struct locked){ .p = p, .size = size };
 	return 0;
+}
+
+struct locked locked_page(const struct locked *of, size_t n)
+{
+	return (struct locked){ of->p + n * LOCKED_PAGE, LOCKED_PAGE, .is_lent = true };
 }
 
 void locked_unmap(struct locked *l, size_t used)
@@ -37,8 +42,9 @@ void locked_unmap(struct locked *l, size_t used)
 	if (!l->p)
 		return;
 	explicit_bzero(l->p, used);
-	munmap(l->p, l->size);
-	*l = (struct locked){ NULL, 0 };
+	if (!l->is_lent)
+		munmap(l->p, l->size);
+	*l = (struct locked){ .p = NULL };
 }
 
 static int add_chunk(struct client_arena *arena, size_t n)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,11 @@
 struct locked {
 	char *p;
 	size_t size;
+	bool is_lent; /* a part of another's, which gives the pages back */
 };
+
+/* The least that is locked. */
+enum { LOCKED_PAGE = 4096 };
 
 /*
  * Maps at least size bytes, all zero. That they could not be locked is no failure: a program's limit
@@ -22,7 +27,13 @@ struct locked {
  */
 int locked_map(struct locked *ret, size_t size) MUST_USE;
 
-/* Wipes the first `used` bytes, all that may hold something, and gives the pages back. */
+/* One page of another's, the n-th. It is to end before that does. */
+struct locked locked_page(const struct locked *of, size_t n);
+
+/*
+ * Wipes the first `used` bytes, all that may hold something, and gives the pages back, unless they
+ * are lent.
+ */
 void locked_unmap(struct locked *l, size_t used);
 
 /*

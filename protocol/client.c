@@ -20,7 +20,6 @@
 #include "protocol/reply-read.h"
 
 enum {
-	BUFFER_MIN = 4096,  /* most calls */
 	REPEATS = 8,	    /* of a call that no agent took; in two seconds and a half at most */
 	REPEATS_TAKEN = 2,  /* of one that an agent took and did not answer */
 	FIRST_PAUSE_MS = 10 /* doubled each time */
@@ -35,6 +34,29 @@ struct outgoing {
 	int fd;
 };
 
+/* ---- memory ---- */
+
+/*
+ * A page each is all that most calls take, and a program that makes one call pays for one mapping
+ * rather than three.
+ */
+int client_home(struct jeton *jeton)
+{
+	enum { IN, OUT, ARENA, PAGES };
+	int r;
+
+	if (jeton->home.p)
+		return 0;
+	r = locked_map(&jeton->home, PAGES * LOCKED_PAGE);
+	if (r < 0)
+		return r;
+	jeton->in = locked_page(&jeton->home, IN);
+	jeton->out = locked_page(&jeton->home, OUT);
+	jeton->arena.chunk[0] = locked_page(&jeton->home, ARENA);
+	jeton->arena.n = 1;
+	return 0;
+}
+
 /* ---- out ---- */
 
 static void wipe_out(struct jeton *jeton)
@@ -47,7 +69,7 @@ static void wipe_out(struct jeton *jeton)
 static int grow_out(struct jeton *jeton, size_t used)
 {
 	struct locked larger;
-	size_t size = jeton->out.p ? jeton->out.size * 4 : BUFFER_MIN;
+	size_t size = jeton->out.size * 4;
 	int r;
 
 	if (jeton->out.size >= FRAME_BUF_MAX)
@@ -72,10 +94,12 @@ static void write_call(struct json_writer *w, const struct outgoing *call, unsig
 static int build(struct jeton *jeton, const struct outgoing *call)
 {
 	struct json_writer w = { 0 };
-	int r;
+	int r = client_home(jeton);
 
+	if (r < 0)
+		return r;
 	do {
-		if (!jeton->out.p || w.overflow) {
+		if (w.overflow) {
 			r = grow_out(jeton, w.n);
 			if (r < 0)
 				return r;

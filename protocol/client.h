@@ -63,7 +63,8 @@ struct jeton {
 	bool trust_known; /* is_trusted was found out for this connection */
 	bool is_trusted;
 
-	struct locked in; /* frame's buffer */
+	struct locked home; /* what in, out and arena begin with */
+	struct locked in;   /* frame's buffer; NULL as long as home is */
 	struct frame frame;
 	struct locked out;
 	size_t out_n;
@@ -117,6 +118,9 @@ int client_done(struct jeton *jeton, int result);
  * message is built. Returns 0; or -ECHILD or -EBUSY, noted.
  */
 int client_begin(struct jeton *jeton) MUST_USE;
+
+/* The memory that any call needs, where it is not there yet. Returns 0 or -ENOMEM (not noted). */
+int client_home(struct jeton *jeton) MUST_USE;
 
 /* Connects, where it is not; timeout_ms as above. Returns 0 or a negative errno (not noted). */
 int client_connect(struct jeton *jeton, int timeout_ms) MUST_USE;

@@ -95,6 +95,7 @@ void jeton_free(struct jeton *jeton)
 	client_arena_done(&jeton->arena);
 	locked_unmap(&jeton->in, jeton->in.size);
 	locked_unmap(&jeton->out, jeton->out_n);
+	locked_unmap(&jeton->home, 0);
 	if (jeton->scratch)
 		munmap(jeton->scratch, sizeof(*jeton->scratch));
 	free(jeton);
