@@ -127,7 +127,7 @@ link = $(call say,LD)mkdir -p $(@D) && $(CC) -pie $(ldflags) -o $@ $(filter %.o,
 $(B)/jetond $(B)/tests/support/jetond-clock: $(B)/agent/main.o $(B)/libagent.a $(B)/libprotocol.a
 	$(link) $(agent_libs)
 # What the tool costs is its start: a library less to load is a tenth of it.
-tool_archives := $(foreach a,ctl policy jeton shared,$(B)/lib$(a).a)
+tool_archives := $(foreach a,ctl policy client shared,$(B)/lib$(a).a)
 tool_libs = $(or $(libinih_static),$(inih_libs)) $(or $(libsodium_static),$(libsodium_libs)) $(if $(libnettle_static),,$(nettle_libs))
 $(B)/jetonctl: $(B)/ctl/main.o $(tool_archives)
 	$(link) $(tool_libs)
