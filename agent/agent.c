@@ -28,6 +28,7 @@
 #include "agent/maps.h"
 #include "agent/masterkey.h"
 #include "agent/memory-dir.h"
+#include "agent/outbox.h"
 #include "agent/restore.h"
 #include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
@@ -53,7 +54,7 @@ static int lock_scratch(struct agent *a)
 	if (r < 0)
 		return r;
 	a->scratch = (struct scratch *)(void *)a->scratch_region.base;
-	json_writer_init(&a->out, a->scratch->out, sizeof(a->scratch->out));
+	outbox_begin_out(a);
 	a->text = (struct text_space){ a->scratch->text, sizeof(a->scratch->text), 0 };
 	a->out_fd = -1;
 	return 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <systemd/sd-event.h>
+#include <time.h>
 
 #include "agent/aside.h"
 #include "agent/event.h"
@@ -54,8 +55,11 @@ enum {
 	 * the other end does not take them: large ones are few for each user.
 	 */
 	OUT_FLUSH = SMALL_BUF - 1024,
-	LARGE_BUF = OUT_FLUSH +
+	OUT_MOST = 28 * 1024, /* likewise where the socket is sure to take them all */
+	LARGE_BUF = OUT_MOST +
 		    128 * 1024, /* holds the largest message, or replies and one of the largest */
+	OUTBOX_BYTES = 40 * 1024,
+	OUTBOX_CONNECTIONS = 64,
 	LARGE_BUFS_PER_USER = 4,
 	BUFFERS_LIMIT = 32 * 1024 * 1024, /* locked memory for buffers, beside the records */
 	ADMIN_CONNECTIONS = 64,		  /* kept free for administrators */
@@ -66,7 +70,7 @@ enum {
  * on it.
  */
 struct scratch {
-	char out[LARGE_BUF];	    /* replies */
+	char out[OUTBOX_BYTES + LARGE_BUF]; /* replies: those that wait, and those that are made */
 	char text[FRAME_BUF_MAX];   /* strings that were written with escapes */
 	uint8_t record[RECORD_MAX]; /* on its way to the store */
 	uint8_t hash[TOKEN_HASH_LEN];
@@ -79,6 +83,16 @@ struct scratch {
 		struct lockbox_room box;
 		uint8_t keys[64];
 	} lock;
+};
+
+/* Replies that are sent at the turn's end. */
+struct outbox {
+	unsigned n;
+	size_t n_bytes; /* at the start of scratch->out */
+	struct {
+		struct connection *connection; /* NULL: gone */
+		size_t n_bytes;
+	} of[OUTBOX_CONNECTIONS];
 };
 
 /* A user as a client: what it takes up. */
@@ -97,6 +111,11 @@ struct client {
 struct agent {
 	sd_event *event;
 	struct loop *loop; /* beside it: connections */
+	struct {
+		bool is_one; /* the loop has begun */
+		uint64_t real_us, monotonic_us; /* 0: nobody has asked yet */
+	} turn;
+	bool sources_changed; /* of sd-event, outside of what it calls: loop.c looks at them then */
 	struct settings settings;
 	struct paths paths;
 	bool user; /* a user's own agent */
@@ -107,7 +126,9 @@ struct agent {
 	struct region scratch_region;
 	struct scratch *scratch;
 	struct json_scratch *json; /* keys' positions: no secrets, ordinary memory */
-	struct json_writer out;	   /* into scratch->out */
+	struct outbox outbox;
+	struct json_writer out;	   /* into scratch->out, behind what waits there */
+	size_t out_most;	   /* bytes that may gather in it before they are sent */
 	struct text_space text;	   /* into scratch->text */
 	bool out_has_value;	   /* something in out must be wiped */
 	int out_fd;		   /* goes with the last reply in out; -1: none */
@@ -185,6 +206,7 @@ struct agent {
 	uint64_t started_us;
 	uint64_t verified_total, denied_total;
 	uint64_t n_calls, n_calls_before; /* now, and when upkeep last looked */
+	uint64_t n_quiet; /* of these: answered from memory, with no source of sd-event touched */
 	bool is_trimmed;
 
 	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store, limit_fds;
@@ -221,19 +243,25 @@ static inline void agent_drop_out_fd(struct agent *a)
 	a->out_fd = -1;
 }
 
+/* A clock in µs, read once in each turn of the loop in which somebody asks; before the first one, each time. */
+static inline uint64_t agent_clock(const struct agent *a, clockid_t clock, uint64_t *kept_us)
+{
+	struct timespec t;
+
+	if (*kept_us && a->turn.is_one)
+		return *kept_us;
+	clock_gettime(clock, &t);
+	*kept_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	return *kept_us;
+}
+
 /* The time of this turn of the loop, µs since the epoch. */
 static inline uint64_t agent_now(struct agent *a)
 {
-	uint64_t now = 0;
-
-	sd_event_now(a->event, CLOCK_REALTIME, &now);
-	return now;
+	return agent_clock(a, CLOCK_REALTIME, &a->turn.real_us);
 }
 
 static inline uint64_t agent_monotonic(struct agent *a)
 {
-	uint64_t now = 0;
-
-	sd_event_now(a->event, CLOCK_MONOTONIC, &now);
-	return now;
+	return agent_clock(a, CLOCK_MONOTONIC, &a->turn.monotonic_us);
 }

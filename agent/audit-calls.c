@@ -38,6 +38,7 @@ static void count(struct agent *a)
 	if (audit->counts || !audit->sums_timer)
 		return;
 	audit->counts = true;
+	a->sources_changed = true;
 	(void)sd_event_source_set_time_relative(audit->sums_timer, PERIOD_US);
 	(void)sd_event_source_set_enabled(audit->sums_timer, SD_EVENT_ONESHOT);
 }

@@ -15,10 +15,13 @@ enum { AT_ONCE = 64 }; /* entries of one change */
 static const uint64_t SOON_US = 100 * 1000;
 static const uint64_t RETRY_US = 5 * USEC_PER_SEC; /* after the store failed */
 
-static void wait_for(struct audit *audit, uint64_t us)
+static void wait_for(struct agent *a, uint64_t us)
 {
+	struct audit *audit = a->audit;
+
 	if (audit->queue_waits || audit->queue_under_way || !audit->queue_timer)
 		return;
+	a->sources_changed = true;
 	(void)sd_event_source_set_time_relative(audit->queue_timer, us);
 	(void)sd_event_source_set_enabled(audit->queue_timer, SD_EVENT_ONESHOT);
 	audit->queue_waits = true;
@@ -66,7 +69,7 @@ static void on_kept(struct agent *a, int r)
 	audit->queue_under_way = 0;
 	push_gap(a);
 	if (audit->queue_n > 0)
-		wait_for(audit, r == 0 ? SOON_US : RETRY_US);
+		wait_for(a, r == 0 ? SOON_US : RETRY_US);
 }
 
 static void submit(struct agent *a)
@@ -106,7 +109,7 @@ void audit_queue_add(struct agent *a, const struct audit_entry *entry)
 
 	if (audit->queue_lost || !push(audit, entry))
 		audit->queue_lost += audit->queue_lost < UINT32_MAX;
-	wait_for(audit, SOON_US);
+	wait_for(a, SOON_US);
 }
 
 void audit_gap(struct agent *a, const char *what, uint32_t n, bool tell_journal)
@@ -155,7 +158,7 @@ int audit_queue_start(struct agent *a)
 	if (r >= 0)
 		r = sd_event_source_set_enabled(audit->queue_timer, SD_EVENT_OFF);
 	if (r >= 0 && audit->queue_n > 0)
-		wait_for(audit, SOON_US);
+		wait_for(a, SOON_US);
 	return r < 0 ? r : 0;
 }
 

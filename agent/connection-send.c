@@ -16,6 +16,7 @@
 #include "agent/connection-buffers.h"
 #include "agent/deadline.h"
 #include "agent/loop.h"
+#include "agent/outbox.h"
 
 enum {
 	/*
@@ -159,9 +160,9 @@ static bool rest_room(struct connection *c, size_t n)
 
 /*
  * Keeps what the socket did not take, after what was kept before. It fits: no call is dispatched
- * while replies lie here, so they are at most OUT_FLUSH and one reply.
+ * while replies lie here, so they are at most OUT_FLUSH and one reply, or OUT_MOST and a large one.
  */
-static enum next keep_rest(struct connection *c, const char *p, size_t n)
+static enum next keep_rest(struct connection *c, const char *p, size_t n, bool has_value)
 {
 	if (!c->rest) {
 		c->rest_n = c->rest_at = 0;
@@ -177,20 +178,25 @@ static enum next keep_rest(struct connection *c, const char *p, size_t n)
 	assert(c->rest_n + n <= (c->rest_large ? LARGE_BUF : SMALL_BUF));
 	memcpy(c->rest + c->rest_n, p, n);
 	c->rest_n += n;
-	c->rest_has_value |= c->agent->out_has_value;
+	c->rest_has_value |= has_value;
 	want_out(c, true);
 	deadline_unread(c, false);
 	return WAIT;
 }
 
 /* Sends n bytes, or keeps what the socket does not take. */
-static enum next send_or_keep(struct connection *c, const char *p, size_t n)
+static enum next send_or_keep(struct connection *c, const char *p, size_t n, bool has_value)
 {
 	ssize_t sent = c->rest || n == 0 ? 0 : send_some(c, p, n);
 
 	if (sent < 0)
 		return CLOSE;
-	return (size_t)sent < n ? keep_rest(c, p + sent, n - (size_t)sent) : GO_ON;
+	return (size_t)sent < n ? keep_rest(c, p + sent, n - (size_t)sent, has_value) : GO_ON;
+}
+
+enum next connection_send(struct connection *c, const char *p, size_t n)
+{
+	return send_or_keep(c, p, n, false);
 }
 
 /* The last reply in agent->out, with its descriptor. */
@@ -205,8 +211,8 @@ static enum next send_or_keep_last(struct connection *c)
 	if (sent < 0)
 		return CLOSE;
 	if (sent > 0)
-		return send_or_keep(c, p + sent, n - (size_t)sent);
-	next = keep_rest(c, p, n);
+		return send_or_keep(c, p + sent, n - (size_t)sent, a->out_has_value);
+	next = keep_rest(c, p, n, a->out_has_value);
 	if (next == WAIT) {
 		c->rest_has_fd = true;
 		c->rest_fd = steal_fd(&a->out_fd);
@@ -223,7 +229,7 @@ enum next connection_flush(struct connection *c)
 
 	if (n == 0)
 		return GO_ON;
-	next = send_or_keep(c, a->out.buf, a->out_fd >= 0 ? a->out_fd_at : n);
+	next = send_or_keep(c, a->out.buf, a->out_fd >= 0 ? a->out_fd_at : n, a->out_has_value);
 	if (a->out_fd >= 0) {
 		if (next != CLOSE)
 			next = send_or_keep_last(c);
@@ -232,6 +238,31 @@ enum next connection_flush(struct connection *c)
 	if (a->out_has_value)
 		secret_wipe(a->out.buf, n);
 	a->out_has_value = false;
-	json_writer_init(&a->out, a->scratch->out, sizeof(a->scratch->out));
+	outbox_begin_out(a);
 	return next;
+}
+
+/*
+ * Whether OUT_MOST bytes go in one piece: the kernel takes a message of up to half of the room, and of 32 KiB, whole,
+ * unless as much as the room lies unread before it.
+ */
+static bool takes_most(struct connection *c)
+{
+	socklen_t n = sizeof(c->send_room);
+	int unread = 0;
+
+	if (c->send_room == 0 && getsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &c->send_room, &n) < 0)
+		c->send_room = 1;
+	return c->send_room >= 4 * OUT_MOST && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread < c->send_room / 2;
+}
+
+enum next connection_flush_some(struct connection *c)
+{
+	struct agent *a = c->agent;
+
+	if (a->out.n < OUT_MOST && a->out_fd < 0 && takes_most(c)) {
+		a->out_most = OUT_MOST;
+		return GO_ON;
+	}
+	return connection_flush(c);
 }

@@ -14,6 +14,12 @@ enum next { GO_ON, WAIT, CLOSE }; /* what a connection does next */
  */
 enum next connection_flush(struct connection *c);
 
+/* Sends n bytes that have no value, or keeps what the socket does not take: WAIT. */
+enum next connection_send(struct connection *c, const char *p, size_t n);
+
+/* The replies in agent->out are OUT_FLUSH bytes or more. Sends them, unless the socket is sure to take more at once. */
+enum next connection_flush_some(struct connection *c);
+
 /* Sends more of c->rest. GO_ON: all of it. */
 enum next connection_send_rest(struct connection *c);
 

@@ -4,7 +4,8 @@
  * The socket is watched edge-triggered, so that a call costs no epoll_ctl; `readable` remembers
  * what an edge said until a receive has come up short. Buffers are borrowed only while bytes are in
  * them: an idle connection costs no locked memory. All work on a connection happens in run(), which
- * is never nested: agent->out is empty when it starts and when it ends.
+ * is never nested: agent->out is empty when it starts and when it ends. Who has been answered all that it
+ * asked is sent it at the turn's end, with others (outbox.h).
  */
 #include "agent/connection.h"
 
@@ -20,6 +21,7 @@
 #include "agent/deadline.h"
 #include "agent/dispatch.h"
 #include "agent/loop.h"
+#include "agent/outbox.h"
 #include "agent/turns.h"
 
 enum {
@@ -169,7 +171,7 @@ static enum next answer_message(struct connection *c, struct span message)
 		(void)connection_flush(c);
 		return CLOSE;
 	}
-	return c->agent->out.n >= OUT_FLUSH || c->agent->out_fd >= 0 ? connection_flush(c) : GO_ON;
+	return c->agent->out.n >= c->agent->out_most || c->agent->out_fd >= 0 ? connection_flush_some(c) : GO_ON;
 }
 
 /* Others get their turn, with nothing of this one's in agent->out. */
@@ -208,6 +210,8 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 		frame_put_back(&c->in, message);
 		return end_turn(c);
 	}
+	if (!c->readable && !c->end_when_sent && !c->agent->stopping && outbox_put(c))
+		return WAIT;
 	next = connection_flush(c);
 	if (next != GO_ON)
 		return next;
@@ -229,6 +233,7 @@ static enum next stream_step(struct connection *c, unsigned *n_messages)
 	enum next next;
 	int r = c->stream->produce(c->stream, c);
 
+	c->agent->sources_changed = true;
 	next = connection_flush(c);
 	if (r == -EAGAIN && next == GO_ON)
 		return WAIT;
@@ -286,8 +291,10 @@ static void run(struct connection *c)
 	unsigned n_messages = 0;
 	enum next next;
 
+	if (c->is_posted)
+		outbox_send(c->agent);
 	do
-		next = step(c, &n_messages);
+		next = c->is_broken ? CLOSE : step(c, &n_messages);
 	while (next == GO_ON);
 	/* What stayed there would go to whoever is next. */
 	assert(a->out.n == 0 && a->out_fd < 0);
@@ -451,6 +458,7 @@ void connection_close(struct connection *c)
 {
 	if (c->state == CONNECTION_ANSWERING)
 		c->agent->n_answering--;
+	outbox_forget(c);
 	pending_forget(c->pending);
 	stream_free(c);
 	deadline_forget(c);

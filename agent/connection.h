@@ -60,6 +60,9 @@ struct connection {
 	bool wants_out;	 /* the socket is full: EPOLLOUT is awaited */
 	bool in_large;	 /* the frame's buffer is of the large pool */
 	bool rest_large;
+	bool is_posted; /* it has replies in the outbox */
+	bool is_broken; /* what was there could not be sent: it is closed in its next turn */
+	int send_room;	/* the kernel's, for what lies unread; 0: not asked yet */
 	struct passed passed; /* descriptors that came with messages */
 	struct frame in; /* buf NULL while idle */
 	char *rest;	 /* replies that the socket had no room for */

@@ -26,6 +26,7 @@ static void set_timer(struct agent *a)
 {
 	uint64_t next = UINT64_MAX;
 
+	a->sources_changed = true;
 	if (a->half_first)
 		next = a->half_first->deadline_us;
 	if (a->unread_first && a->unread_first->deadline_us < next)

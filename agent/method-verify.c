@@ -229,6 +229,7 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 	last_use_verified(a, ref, &was, facts);
 	a->verified_total++;
 	audit_verified(req, facts->id, 1);
+	a->n_quiet++;
 	return reply_verify(req, facts, &told);
 }
 

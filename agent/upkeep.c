@@ -95,14 +95,21 @@ static void tell_of_clock(const struct agent *a, enum wall_clock_news news)
 		log_notice("the clock is believed as it is from now on");
 }
 
+/* Of now, and not of the turn: what is compared with another clock is read together with it. */
+static uint64_t boot_now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * USEC_PER_SEC + (uint64_t)t.tv_nsec / 1000;
+}
+
 bool upkeep_believes_clock(struct agent *a)
 {
 	bool was_doubted = wall_clock_is_doubted(&a->wall_clock);
 	enum wall_clock_news news;
-	uint64_t boot_us = 0;
 
-	sd_event_now(a->event, CLOCK_BOOTTIME, &boot_us);
-	news = wall_clock_look(&a->wall_clock, agent_now(a), boot_us, synchronized_us());
+	news = wall_clock_look(&a->wall_clock, time_now_us(), boot_now_us(), synchronized_us());
 	tell_of_clock(a, news);
 	if (!wall_clock_is_doubted(&a->wall_clock) && was_doubted)
 		a->next_expiry_us = 0; /* what waited for this */
@@ -111,10 +118,7 @@ bool upkeep_believes_clock(struct agent *a)
 
 static void start_clock(struct agent *a)
 {
-	uint64_t boot_us = 0;
-
-	sd_event_now(a->event, CLOCK_BOOTTIME, &boot_us);
-	wall_clock_start(&a->wall_clock, agent_now(a), boot_us, vault_next_expiry_us(a->vault),
+	wall_clock_start(&a->wall_clock, time_now_us(), boot_now_us(), vault_next_expiry_us(a->vault),
 			 audit_loaded_last_us(a));
 	(void)upkeep_believes_clock(a);
 }
