@@ -185,7 +185,7 @@ enum dispatched dispatch(struct connection *c, struct span message)
 	error = json_check(message, a->json);
 	if (error != JSON_OK)
 		return close_for(c, json_error_text(error));
-	switch (call_read(message, &a->text, &req.call, &bad)) {
+	switch (call_read(json_noted_root(message, a->json), &a->text, &req.call, &bad)) {
 	case CALL_IS_NONE:
 		dispatched = close_for(c, "an object without a method");
 		break;

@@ -23,7 +23,7 @@ static void print_json(const struct args *a, const struct selection *s)
 
 		fputs(i ? "," : "", stdout);
 		fputs(pretty ? "\n  " : "", stdout);
-		json_print((struct json_value){ JSON_OBJECT, span_of(json) }, pretty, 1, stdout);
+		json_print((struct json_value){ .type = JSON_OBJECT, .raw = span_of(json) }, pretty, 1, stdout);
 	}
 	puts(pretty && s->n ? "\n]" : "]");
 }

@@ -47,10 +47,10 @@ static bool read_member(struct json_value key, struct json_value value, struct t
 	return false;
 }
 
-enum call_result call_read(struct span message, struct text_space *text, struct call *ret,
+enum call_result call_read(struct json_value message, struct text_space *text, struct call *ret,
 			   struct bad_parameter *ret_bad)
 {
-	struct json_iter it = json_iter(json_root(message));
+	struct json_iter it = json_iter(message);
 	struct call call = { .params = { .type = JSON_NULL } };
 	struct json_value key, value;
 	struct bad_parameter bad = { SPAN_NONE };

@@ -38,7 +38,8 @@ enum call_result {
 	CALL_INVALID, /* a member beside `parameters` is wrong: *ret_bad */
 };
 
-enum call_result call_read(struct span message, struct text_space *text, struct call *ret,
+/* Of the object that a message is. */
+enum call_result call_read(struct json_value message, struct text_space *text, struct call *ret,
 			   struct bad_parameter *ret_bad) MUST_USE;
 
 enum field_type { FIELD_BOOL, FIELD_INT, FIELD_STRING, FIELD_STRINGS, FIELD_CHOICE, FIELD_ARRAY };

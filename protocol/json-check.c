@@ -32,12 +32,15 @@ struct checker {
 	const char *text;
 	uint64_t *keys;
 	size_t n_keys;
+	uint32_t *note; /* where the next one goes */
 	unsigned depth;
 	/*
 	 * Of each open container: where its keys begin, and whether it is an array, which has none.
 	 */
 	struct {
 		size_t first_key;
+		uint32_t *note;
+		const char *start;
 		char closing;
 	} open[JSON_DEPTH_MAX];
 };
@@ -123,19 +126,35 @@ static enum json_error check_odd(struct checker *c, bool *escapes)
 	return n ? JSON_OK : JSON_BAD_UTF8;
 }
 
+/* Likewise, up to and with the closing quote. */
+static enum json_error check_odd_string(struct checker *c, bool *escapes)
+{
+	do {
+		enum json_error error = check_odd(c, escapes);
+
+		if (error != JSON_OK)
+			return error;
+		c->p = json_plain_end(c->p, c->end);
+	} while (!take(c, '"'));
+	return JSON_OK;
+}
+
 /* What follows a quote, up to and with the next one. */
 static inline enum json_error check_string(struct checker *c, bool *escapes)
 {
-	for (;;) {
-		enum json_error error;
+	const char *start = c->p;
+	enum json_error error;
 
-		c->p = json_plain_end(c->p, c->end);
-		if (take(c, '"'))
-			return JSON_OK;
-		error = check_odd(c, escapes);
+	*escapes = false;
+	c->p = json_plain_end(c->p, c->end);
+	if (!take(c, '"')) {
+		error = check_odd_string(c, escapes);
 		if (error != JSON_OK)
 			return error;
 	}
+	*c->note = (uint32_t)(c->p - start + 1) << 1 | *escapes;
+	c->note += NOTES_OF_STRING;
+	return JSON_OK;
 }
 
 static bool take_digits(struct checker *c)
@@ -214,7 +233,7 @@ static inline uint64_t key_entry(const struct checker *c, const char *start, boo
 static enum json_error check_key(struct checker *c)
 {
 	enum json_error error;
-	bool escapes = false;
+	bool escapes;
 	const char *start;
 
 	skip_space(c);
@@ -306,7 +325,10 @@ static enum json_error open_container(struct checker *c, char closing)
 	if (c->depth == JSON_DEPTH_MAX)
 		return JSON_TOO_DEEP;
 	c->open[c->depth].first_key = c->n_keys;
+	c->open[c->depth].note = c->note;
+	c->open[c->depth].start = c->p - 1;
 	c->open[c->depth].closing = closing;
+	c->note += NOTES_OF_CONTAINER;
 	c->depth++;
 	return JSON_OK;
 }
@@ -317,8 +339,13 @@ static enum json_error close_container(struct checker *c)
 	size_t first = c->open[--c->depth].first_key, n = c->n_keys - first;
 	struct span text = { c->text, (size_t)(c->end - c->text) };
 	uint64_t *keys = c->keys + first;
+	uint32_t *note = c->open[c->depth].note;
 
+	note[0] = (uint32_t)(c->p - c->open[c->depth].start);
+	note[1] = (uint32_t)(c->note - note);
 	c->n_keys = first;
+	if (n < 2)
+		return JSON_OK;
 	if (n <= KEYS_FEW ? few_keys_repeat(text, keys, n) : many_keys_repeat(text, keys, n))
 		return JSON_DUPLICATE;
 	return JSON_OK;
@@ -404,6 +431,7 @@ enum json_error json_check(struct span text, struct json_scratch *scratch)
 	c.end = text.p + text.n;
 	c.keys = scratch->keys;
 	c.n_keys = 0;
+	c.note = scratch->notes;
 	c.depth = 0;
 
 	if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)

@@ -1,6 +1,7 @@
 /*
  * protocol/json-read.c - walks text that json_check() took. That it is JSON is known, so nothing is
- * judged again: a value ends where its brackets or quotes do.
+ * judged again: a value ends where its brackets or quotes do. Where the judge's notes are at hand
+ * they say how long each string and container is.
  */
 #include "protocol/json.h"
 
@@ -51,28 +52,54 @@ static const char *skip_word(const char *p, const char *end)
 	return p;
 }
 
-/* The value at *p, which is moved past it. */
-static struct json_value take_value(const char **p, const char *end)
+static const char *past_string(struct json_iter *it, bool *ret_is_plain)
 {
-	const char *start = *p;
-	enum json_type type;
+	uint32_t note;
 
+	if (!it->notes)
+		return skip_string(it->p + 1, it->end);
+	note = *it->notes;
+	it->notes += NOTES_OF_STRING;
+	*ret_is_plain = !(note & 1);
+	return it->p + (note >> 1);
+}
+
+static const char *past_container(struct json_iter *it, const uint32_t **ret_notes)
+{
+	const uint32_t *notes = it->notes;
+
+	if (!notes)
+		return skip_container(it->p, it->end);
+	*ret_notes = notes + NOTES_OF_CONTAINER;
+	it->notes += notes[1];
+	return it->p + notes[0];
+}
+
+/* The value at it->p, which is moved past it. */
+static inline void take_value(struct json_iter *it, struct json_value *ret)
+{
+	const char *start = it->p, *end;
+
+	ret->notes = NULL;
+	ret->is_plain = false;
 	switch (*start) {
 	case '"':
-		type = JSON_STRING;
-		*p = skip_string(start + 1, end);
+		ret->type = JSON_STRING;
+		end = past_string(it, &ret->is_plain);
 		break;
 	case '{':
 	case '[':
-		type = *start == '{' ? JSON_OBJECT : JSON_ARRAY;
-		*p = skip_container(start, end);
+		ret->type = *start == '{' ? JSON_OBJECT : JSON_ARRAY;
+		end = past_container(it, &ret->notes);
 		break;
 	default:
-		type = *start == 't' ? JSON_TRUE : *start == 'f' ? JSON_FALSE :
-		       *start == 'n' ? JSON_NULL : JSON_NUMBER;
-		*p = skip_word(start, end);
+		ret->type = *start == 't' ? JSON_TRUE : *start == 'f' ? JSON_FALSE :
+			    *start == 'n' ? JSON_NULL : JSON_NUMBER;
+		end = skip_word(start, it->end);
 	}
-	return (struct json_value){ type, { start, (size_t)(*p - start) } };
+	ret->raw.p = start;
+	ret->raw.n = (size_t)(end - start);
+	it->p = end;
 }
 
 struct json_value json_root(struct span text)
@@ -82,31 +109,47 @@ struct json_value json_root(struct span text)
 	/* All is one object: its end need not be searched from its start on. */
 	while (end[-1] != '}')
 		end--;
-	return (struct json_value){ JSON_OBJECT, { p, (size_t)(end - p) } };
+	return (struct json_value){ .type = JSON_OBJECT, .raw = { p, (size_t)(end - p) } };
+}
+
+struct json_value json_noted_root(struct span text, const struct json_scratch *scratch)
+{
+	const char *p = skip_space(text.p, text.p + text.n);
+
+	return (struct json_value){
+		.type = JSON_OBJECT,
+		.raw = { p, scratch->notes[0] },
+		.notes = scratch->notes + NOTES_OF_CONTAINER,
+	};
 }
 
 struct json_iter json_iter(struct json_value value)
 {
 	assert(value.type == JSON_OBJECT || value.type == JSON_ARRAY);
-	return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1 };
+	return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1, value.notes };
 }
 
-bool json_next_element(struct json_iter *it, struct json_value *ret_value)
+static inline bool next(struct json_iter *it, struct json_value *ret_value)
 {
 	it->p = skip_space(it->p, it->end);
 	if (it->p == it->end)
 		return false;
-	*ret_value = take_value(&it->p, it->end);
+	take_value(it, ret_value);
 	it->p = skip_space(it->p, it->end);
 	if (it->p < it->end)
 		it->p++; /* the comma; or the colon, where this was a key */
 	return true;
 }
 
+bool json_next_element(struct json_iter *it, struct json_value *ret_value)
+{
+	return next(it, ret_value);
+}
+
 bool json_next_member(struct json_iter *it, struct json_value *ret_key,
 		      struct json_value *ret_value)
 {
-	return json_next_element(it, ret_key) && json_next_element(it, ret_value);
+	return next(it, ret_key) && next(it, ret_value);
 }
 
 static uint32_t hex4(const char *p)
@@ -170,16 +213,22 @@ static struct span inner(struct json_value string)
 
 bool json_string_is(struct json_value string, const char *text)
 {
-	struct json_bytes bytes = bytes_of(string);
+	struct json_bytes bytes;
 	struct span raw = inner(string);
-	size_t n = strlen(text);
+	size_t n;
 	int byte;
 
+	if (string.is_plain && raw.n > 0 && raw.p[0] != text[0])
+		return false;
+	n = strlen(text);
+	if (string.is_plain)
+		return raw.n == n && memcmp(raw.p, text, n) == 0;
 	/* An escape is longer than what it means. */
 	if (raw.n <= n)
 		return raw.n == n && memcmp(raw.p, text, n) == 0 && !memchr(text, '\\', n);
 	if (!memchr(raw.p, '\\', raw.n))
 		return false;
+	bytes = bytes_of(string);
 	for (; (byte = json_next_byte(&bytes)) >= 0; text++)
 		if (byte != (unsigned char)*text)
 			return false;
@@ -202,15 +251,16 @@ bool json_member(struct json_value object, const char *key, struct json_value *r
 
 int json_string(struct json_value string, char *dst, size_t size, struct span *ret)
 {
-	struct json_bytes bytes = bytes_of(string);
+	struct json_bytes bytes;
 	struct span raw = inner(string);
 	size_t n = 0;
 	int byte;
 
-	if (!memchr(raw.p, '\\', raw.n)) {
+	if (string.is_plain || !memchr(raw.p, '\\', raw.n)) {
 		*ret = raw;
 		return 0;
 	}
+	bytes = bytes_of(string);
 	for (; (byte = json_next_byte(&bytes)) >= 0; dst[n++] = (char)byte)
 		if (n == size)
 			return -ENOBUFS;

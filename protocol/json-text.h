@@ -9,6 +9,13 @@
 #include <emmintrin.h>
 #endif
 
+/*
+ * json_check()'s notes, in the order in which strings and containers begin. Of a string there is one: its length with its
+ * quotes, times two, and one more if it has escapes. Of a container there are two: its length with its brackets, and how
+ * many notes there are of it and of what is in it.
+ */
+enum { NOTES_OF_STRING = 1, NOTES_OF_CONTAINER = 2 };
+
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
 
 static inline uint64_t json_load(const char *p)
