@@ -5,6 +5,7 @@
 
 #include "agent/audit.h"
 #include "protocol/base/time.h"
+#include "protocol/json-at.h"
 #include "protocol/token.h"
 
 #define STD "org.varlink.service."
@@ -154,22 +155,6 @@ static inline void write_us(struct json_writer *w, const char *key, uint64_t at_
 		json_put_null(w);
 }
 
-static void write_scopes(struct json_writer *w, const struct packed_scopes *scopes)
-{
-	struct span scope;
-	unsigned at = 0;
-
-	json_key(w, "scopes");
-	if (scopes->count == 0) {
-		json_put_null(w);
-		return;
-	}
-	json_open(w, '[');
-	while (packed_scopes_next(scopes, &at, &scope))
-		json_put_string(w, scope);
-	json_close(w, ']');
-}
-
 /*
  * What is kept in whole seconds must not seem to be before the token was there; where the clock was set back since, it
  * may well be.
@@ -181,36 +166,86 @@ static uint64_t last_used_us(const struct token_facts *facts)
 	return us < facts->created_us && facts->created_us - us < USEC_PER_SEC ? facts->created_us : us;
 }
 
+static inline char *text_at(char *to, struct span text)
+{
+	return text.p ? json_string_at(to, text) : json_at(to, "null");
+}
+
+static inline char *id_at(char *to, uint64_t id)
+{
+	if (id == 0)
+		return json_at(to, "null");
+	*to = '"';
+	token_id_write(id, to + 1);
+	to[TOKEN_ID_LEN + 1] = '"';
+	return to + TOKEN_ID_LEN + 2;
+}
+
+static inline char *us_at(char *to, uint64_t at_us)
+{
+	return at_us ? json_int_at(to, (int64_t)at_us) : json_at(to, "null");
+}
+
+static char *scopes_at(char *to, const struct packed_scopes *scopes)
+{
+	struct span scope;
+	unsigned at = 0;
+
+	if (scopes->count == 0)
+		return json_at(to, "null");
+	*to++ = '[';
+	while (packed_scopes_next(scopes, &at, &scope)) {
+		to = json_string_at(to, scope);
+		*to++ = ',';
+	}
+	to[-1] = ']';
+	return to;
+}
+
+/* More than all that write_token() writes: scopes need no escapes. */
+static size_t token_room(const struct token_facts *facts)
+{
+	enum { KEYS_AND_NUMBERS = 1024 };
+
+	return KEYS_AND_NUMBERS + facts->scopes.count * JSON_PLAIN_ROOM(1U) + facts->scopes.n_bytes +
+	       JSON_STRING_ROOM(facts->name.n) + JSON_STRING_ROOM(facts->owner_name.n) +
+	       JSON_STRING_ROOM(facts->last_used_by.n) + JSON_STRING_ROOM(facts->credential.n) +
+	       JSON_STRING_ROOM(facts->issued_to.n);
+}
+
+static char *token_at(char *to, const struct token_facts *facts)
+{
+	to = id_at(json_at(to, "{\"id\":"), facts->id);
+	to = text_at(json_at(to, ",\"name\":"), facts->name);
+	to = json_int_at(json_at(to, ",\"ownerUid\":"), facts->owner_uid);
+	to = text_at(json_at(to, ",\"owner\":"), facts->owner_name);
+	to = scopes_at(json_at(to, ",\"scopes\":"), &facts->scopes);
+	to = us_at(json_at(to, ",\"createdUSec\":"), facts->created_us);
+	to = us_at(json_at(to, ",\"expiresUSec\":"), facts->expires_us);
+	to = us_at(json_at(to, ",\"lastUsedUSec\":"), last_used_us(facts));
+	to = text_at(json_at(to, ",\"lastUsedBy\":"), facts->last_used_by);
+	to = text_at(json_at(to, ",\"state\":"), span_of(state_names[facts->state]));
+	to = text_at(json_at(to, ",\"binding\":"), span_of(binding_names[facts->binding]));
+	to = json_at(to, ",\"usesLeft\":");
+	to = facts->uses_left == USES_UNLIMITED ? json_at(to, "null") : json_int_at(to, facts->uses_left);
+	to = id_at(json_at(to, ",\"parent\":"), facts->parent);
+	to = id_at(json_at(to, ",\"replacedBy\":"), facts->replaced_by);
+	to = text_at(json_at(to, ",\"credential\":"), facts->credential);
+	to = text_at(json_at(to, ",\"issuedTo\":"), facts->issued_to);
+	to = us_at(json_at(to, ",\"endedUSec\":"), facts->ended_us);
+	to = text_at(json_at(to, ",\"ended\":"),
+		     facts->ended == END_NOT ? SPAN_NONE : span_of(end_names[facts->ended]));
+	return json_at(to, "}");
+}
+
 void write_token(struct json_writer *w, const struct token_facts *facts)
 {
-	json_open(w, '{');
-	write_id(w, "id", facts->id);
-	write_text(w, "name", facts->name);
-	json_key(w, "ownerUid");
-	json_put_int(w, facts->owner_uid);
-	write_text(w, "owner", facts->owner_name);
-	write_scopes(w, &facts->scopes);
-	write_us(w, "createdUSec", facts->created_us);
-	write_us(w, "expiresUSec", facts->expires_us);
-	write_us(w, "lastUsedUSec", last_used_us(facts));
-	write_text(w, "lastUsedBy", facts->last_used_by);
-	json_key(w, "state");
-	json_put_word(w, state_names[facts->state]);
-	json_key(w, "binding");
-	json_put_word(w, binding_names[facts->binding]);
-	json_key(w, "usesLeft");
-	if (facts->uses_left == USES_UNLIMITED)
-		json_put_null(w);
-	else
-		json_put_int(w, facts->uses_left);
-	write_id(w, "parent", facts->parent);
-	write_id(w, "replacedBy", facts->replaced_by);
-	write_text(w, "credential", facts->credential);
-	write_text(w, "issuedTo", facts->issued_to);
-	write_us(w, "endedUSec", facts->ended_us);
-	write_text(w, "ended",
-		   facts->ended == END_NOT ? SPAN_NONE : span_of(end_names[facts->ended]));
-	json_close(w, '}');
+	char *start = json_room_for_item(w, token_room(facts));
+
+	if (!start)
+		return;
+	w->n += (size_t)(token_at(start, facts) - start);
+	w->comma = true;
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
  */
 #include "protocol/json.h"
 
+#include "protocol/json-at.h"
 #include "protocol/json-text.h"
 
 void json_writer_init(struct json_writer *w, char *buf, size_t size)
@@ -101,33 +102,99 @@ void json_put_string_or_null(struct json_writer *w, struct span text)
 		json_put_null(w);
 }
 
-/* Writes the number so that it ends before `end`, by two digits a division. Returns its start. */
-static char *put_digits(char *end, uint64_t number)
-{
-	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-				    "25262728293031323334353637383940414243444546474849"
-				    "50515253545556575859606162636465666768697071727374"
-				    "75767778798081828384858687888990919293949596979899";
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+			    "25262728293031323334353637383940414243444546474849"
+			    "50515253545556575859606162636465666768697071727374"
+			    "75767778798081828384858687888990919293949596979899";
 
-	for (; number >= 10; number /= 100) {
-		*--end = pairs[number % 100 * 2 + 1];
-		*--end = pairs[number % 100 * 2];
+static inline void put_pair(char *to, uint32_t number)
+{
+	memcpy(to, pairs + 2 * number, 2);
+}
+
+/* All eight digits of a number of that many. */
+static inline void put_eight(char *to, uint32_t number)
+{
+	uint32_t high = number / 10000, low = number % 10000;
+
+	put_pair(to, high / 100);
+	put_pair(to + 2, high % 100);
+	put_pair(to + 4, low / 100);
+	put_pair(to + 6, low % 100);
+}
+
+/* A number of up to eight digits, with no zeros before it. */
+static inline char *put_few(char *to, uint32_t number)
+{
+	char digits[8];
+	size_t n = 1;
+
+	if (number < 10) {
+		*to = (char)('0' + number);
+		return to + 1;
 	}
-	if (number > 0)
-		*--end = (char)('0' + number);
-	return end;
+	put_eight(digits, number);
+	for (uint32_t least = 10; n < sizeof(digits) && number >= least; least *= 10)
+		n++;
+	memcpy(to, digits + sizeof(digits) - n, n);
+	return to + n;
+}
+
+static char *put_number(char *to, uint64_t number)
+{
+	enum { EIGHT = 100000000 };
+
+	if (number < EIGHT)
+		return put_few(to, (uint32_t)number);
+	if (number / EIGHT < EIGHT)
+		to = put_few(to, (uint32_t)(number / EIGHT));
+	else
+		to = put_number(to, number / EIGHT);
+	put_eight(to, (uint32_t)(number % EIGHT));
+	return to + 8;
+}
+
+char *json_int_at(char *to, int64_t value)
+{
+	if (value >= 0)
+		return put_number(to, (uint64_t)value);
+	*to = '-';
+	return put_number(to + 1, -(uint64_t)value);
 }
 
 void json_put_int(struct json_writer *w, int64_t value)
 {
-	char text[20] NOT_ZEROED, *end = text + sizeof(text);
-	char *p = put_digits(end, value < 0 ? -(uint64_t)value : (uint64_t)value);
+	char text[JSON_INT_ROOM] NOT_ZEROED, *end = json_int_at(text, value);
 
-	if (p == end)
-		*--p = '0';
-	if (value < 0)
-		*--p = '-';
-	json_put_value(w, (struct span){ p, (size_t)(text + sizeof(text) - p) });
+	json_put_value(w, (struct span){ text, (size_t)(end - text) });
+}
+
+/* Whether none of n bytes needs a look; up to 15 behind them are there, too. */
+static inline bool is_plain(const char *p, size_t n)
+{
+#ifdef __SSE2__
+	for (; n > 16; p += 16, n -= 16)
+		if (json_odd_bits(p))
+			return false;
+	return !(json_odd_bits(p) & ((1U << n) - 1));
+#else
+	return json_plain_end(p, p + n) == p + n;
+#endif
+}
+
+char *json_string_at(char *to, struct span text)
+{
+	struct json_writer w;
+
+	*to = '"';
+	memcpy(to + 1, text.p, text.n);
+	if (is_plain(to + 1, text.n)) {
+		to[text.n + 1] = '"';
+		return to + text.n + 2;
+	}
+	json_writer_init(&w, to, JSON_STRING_ROOM(text.n));
+	json_put_string(&w, text);
+	return to + w.n;
 }
 
 void json_put_bool(struct json_writer *w, bool value)

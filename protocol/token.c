@@ -13,6 +13,7 @@
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 #define CHECK_AT (TOKEN_LEN - TOKEN_CHECK_LEN)
 #define RADIX 62
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
 
 /* 2^64 - 1 and 2^256 - 1 */
 static const char largest_id[] = "LygHa16AHYF";
@@ -127,15 +128,38 @@ static void write_number(uint32_t *limb, size_t limbs, char *dst, size_t digits)
 	}
 }
 
+/* digit_char() of eight at once, a byte each. */
+static uint64_t digit_chars(uint64_t digits)
+{
+	uint64_t over_9 = (digits + EACH_BYTE(0x80 - 10)) >> 7 & EACH_BYTE(1);
+	uint64_t over_35 = (digits + EACH_BYTE(0x80 - 36)) >> 7 & EACH_BYTE(1);
+
+	return digits + EACH_BYTE('0') + 7 * over_9 + 6 * over_35;
+}
+
+/* Its five digits, the first one in the lowest byte. */
+static inline uint64_t five_digits(uint32_t number)
+{
+	uint64_t digits = 0;
+
+	for (int i = 0; i < CHUNK; i++, number /= RADIX)
+		digits = digits << 8 | number % RADIX;
+	return digits;
+}
+
 void token_id_write(uint64_t id, char dst[static TOKEN_ID_LEN])
 {
 	/* A digit, and two times five. */
 	uint64_t rest = id / CHUNK_RADIX;
+	uint64_t middle = digit_chars(five_digits((uint32_t)(rest % CHUNK_RADIX)));
+	uint64_t last = digit_chars(five_digits((uint32_t)(id % CHUNK_RADIX)));
 
-	write_digits((uint32_t)(id % CHUNK_RADIX), dst + TOKEN_ID_LEN - CHUNK, CHUNK);
-	write_digits((uint32_t)(rest % CHUNK_RADIX), dst + TOKEN_ID_LEN - 2 * CHUNK, CHUNK);
 	static_assert(TOKEN_ID_LEN == 2 * CHUNK + 1, "a digit is left");
 	dst[0] = digit_char((uint32_t)(rest / CHUNK_RADIX));
+	middle = htole64(middle);
+	last = htole64(last);
+	memcpy(dst + 1, &middle, CHUNK);
+	memcpy(dst + 1 + CHUNK, &last, CHUNK);
 }
 
 void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
@@ -156,7 +180,6 @@ void token_make(uint64_t id, const uint8_t random[static TOKEN_RANDOM_LEN],
 	explicit_bzero(limbs, sizeof(limbs));
 }
 
-#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint64_t)(c))
 /* The high bit of each byte of w (none has it) that is from lo to hi. */
 #define IN_RANGE(w, lo, hi) (((w) + EACH_BYTE(0x80 - (lo))) & ~((w) + EACH_BYTE(0x7f - (hi))))
 

@@ -1,5 +1,8 @@
 /* tests/unit/test-json-write.c - the writer, held against the judge and the walk. */
+#include "protocol/json-at.h"
 #include "protocol/json.h"
+
+#include <stdio.h>
 
 #include "tests/unit/json-help.h"
 #include "tests/unit/unit.h"
@@ -107,5 +110,53 @@ START_TEST(every_text_comes_back_as_it_was_written)
 }
 END_TEST
 
-UNIT_MAIN("json-write", what_is_written_is_json_with_commas_where_they_belong,
+START_TEST(a_text_is_the_same_wherever_room_is_known_to_be)
+{
+	static const char *const odd[] = { "x", "\"", "\\", "\n", "\x01", "\x7f", "\xc3\xa9" };
+
+	for (size_t n = 0; n <= 70; n++)
+		for (size_t at = 0; at <= n; at++)
+			for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+				char text[80], buf[600], *tight;
+				struct json_writer w;
+				size_t length;
+
+				memset(text, 'a', sizeof(text));
+				memcpy(text + at, odd[i], strlen(odd[i]));
+				length = n > at + strlen(odd[i]) ? n : at + strlen(odd[i]);
+				json_writer_init(&w, buf, sizeof(buf));
+				json_put_string(&w, (struct span){ text, length });
+				/* No more is touched than is asked for. */
+				tight = malloc(JSON_STRING_ROOM(length));
+				UNIT_CHECK(tight && json_string_at(tight, (struct span){ text, length }) == tight + w.n &&
+						   memcmp(tight, buf, w.n) == 0,
+					   "%.*s", (int)length, text);
+				free(tight);
+			}
+}
+END_TEST
+
+START_TEST(every_length_of_number_is_written_as_printf_does)
+{
+	char text[JSON_INT_ROOM + 1], expected[JSON_INT_ROOM + 1];
+	int64_t power = 1;
+
+	for (int digits = 1; digits <= 18; digits++, power *= 10)
+		for (int64_t near = -1; near <= 1; near++)
+			for (int64_t sign = -1; sign <= 1; sign += 2) {
+				int64_t n = sign * (power + near);
+
+				snprintf(expected, sizeof(expected), "%lld", (long long)n);
+				*json_int_at(text, n) = '\0';
+				ck_assert_str_eq(text, expected);
+			}
+	*json_int_at(text, INT64_MIN) = '\0';
+	ck_assert_str_eq(text, "-9223372036854775808");
+	*json_int_at(text, INT64_MAX) = '\0';
+	ck_assert_str_eq(text, "9223372036854775807");
+}
+END_TEST
+
+UNIT_MAIN("json-write", a_text_is_the_same_wherever_room_is_known_to_be,
+	  every_length_of_number_is_written_as_printf_does, what_is_written_is_json_with_commas_where_they_belong,
 	  what_does_not_fit_is_noticed_and_not_written, every_text_comes_back_as_it_was_written)
