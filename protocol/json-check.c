@@ -16,6 +16,9 @@
 #include "protocol/base/parse.h"
 #include "protocol/json-text.h"
 
+/* What is done for each value is one function in the end, whose state is in registers. */
+#define ALWAYS inline __attribute__((always_inline))
+
 enum {
 	KEY_AT_BITS = 18,
 	KEY_LENGTH_BITS = 6,
@@ -26,6 +29,14 @@ enum {
 
 static_assert(JSON_TEXT_MAX <= 1 << KEY_AT_BITS, "a place in the text fits an entry");
 
+/* Of an open container: where its keys begin and its notes; an array has no keys. */
+struct open_container {
+	size_t first_key;
+	uint32_t *note;
+	const char *start;
+	char closing;
+};
+
 struct checker {
 	const char *p;
 	const char *end;
@@ -34,25 +45,17 @@ struct checker {
 	size_t n_keys;
 	uint32_t *note; /* where the next one goes */
 	unsigned depth;
-	/*
-	 * Of each open container: where its keys begin, and whether it is an array, which has none.
-	 */
-	struct {
-		size_t first_key;
-		uint32_t *note;
-		const char *start;
-		char closing;
-	} open[JSON_DEPTH_MAX];
+	struct open_container *open; /* JSON_DEPTH_MAX of them */
 };
 
-static void skip_space(struct checker *c)
+static ALWAYS void skip_space(struct checker *c)
 {
 	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
 		c->p++;
 }
 
 /* Steps over this character, if it stands here. */
-static bool take(struct checker *c, char expected)
+static ALWAYS bool take(struct checker *c, char expected)
 {
 	if (c->p == c->end || *c->p != expected)
 		return false;
@@ -139,18 +142,37 @@ static enum json_error check_odd_string(struct checker *c, bool *escapes)
 	return JSON_OK;
 }
 
-/* What follows a quote, up to and with the next one. */
-static inline enum json_error check_string(struct checker *c, bool *escapes)
+/*
+ * Has a part that is seldom called at work on a checker of its own: nobody else then holds the address of the one that the
+ * rest is done with, which can be all in registers.
+ */
+static __attribute__((noinline)) enum json_error apart(struct checker c,
+						       enum json_error (*check)(struct checker *c, bool *escapes),
+						       bool *ret_escapes, const char **ret_p)
 {
-	const char *start = c->p;
+	bool escapes = false;
+	enum json_error error = check(&c, &escapes);
+
+	*ret_escapes = escapes;
+	*ret_p = c.p;
+	return error;
+}
+
+/* What follows a quote, up to and with the next one. */
+static ALWAYS enum json_error check_string(struct checker *c, bool *escapes)
+{
+	const char *start = c->p, *end;
 	enum json_error error;
+	bool odd;
 
 	*escapes = false;
 	c->p = json_plain_end(c->p, c->end);
 	if (!take(c, '"')) {
-		error = check_odd_string(c, escapes);
+		error = apart(*c, check_odd_string, &odd, &end);
 		if (error != JSON_OK)
 			return error;
+		*escapes = odd;
+		c->p = end;
 	}
 	*c->note = (uint32_t)(c->p - start + 1) << 1 | *escapes;
 	c->note += NOTES_OF_STRING;
@@ -166,8 +188,9 @@ static bool take_digits(struct checker *c)
 	return c->p > start;
 }
 
-static enum json_error check_number(struct checker *c)
+static enum json_error check_number(struct checker *c, bool *unused)
 {
+	(void)unused;
 	take(c, '-');
 	if (!take(c, '0') && !take_digits(c))
 		return JSON_NOT_JSON;
@@ -182,7 +205,7 @@ static enum json_error check_number(struct checker *c)
 	return JSON_OK;
 }
 
-static enum json_error check_word(struct checker *c, struct span word)
+static ALWAYS enum json_error check_word(struct checker *c, struct span word)
 {
 	if ((size_t)(c->end - c->p) < word.n || memcmp(c->p, word.p, word.n) != 0)
 		return JSON_NOT_JSON;
@@ -191,7 +214,7 @@ static enum json_error check_word(struct checker *c, struct span word)
 }
 
 /* The first bytes of a key without escapes, of n bytes; zeros follow a shorter one. */
-static inline uint64_t plain_start(const struct checker *c, const char *start, size_t n)
+static ALWAYS uint64_t plain_start(const struct checker *c, const char *start, size_t n)
 {
 	uint64_t word = 0;
 
@@ -220,7 +243,7 @@ static uint64_t escaped_start(const char *start, size_t *ret_n)
 }
 
 /* Makes the entry of the key that begins at `start` and whose closing quote was just taken. */
-static inline uint64_t key_entry(const struct checker *c, const char *start, bool escapes)
+static ALWAYS uint64_t key_entry(const struct checker *c, const char *start, bool escapes)
 {
 	size_t n = (size_t)(c->p - 1 - start);
 	uint64_t entry = escapes ? escaped_start(start, &n) : plain_start(c, start, n);
@@ -230,7 +253,7 @@ static inline uint64_t key_entry(const struct checker *c, const char *start, boo
 }
 
 /* A key and its colon; the keys of the object that was opened last. */
-static enum json_error check_key(struct checker *c)
+static ALWAYS enum json_error check_key(struct checker *c)
 {
 	enum json_error error;
 	bool escapes;
@@ -320,7 +343,7 @@ static bool many_keys_repeat(struct span text, uint64_t *keys, size_t n)
 	return false;
 }
 
-static enum json_error open_container(struct checker *c, char closing)
+static ALWAYS enum json_error open_container(struct checker *c, char closing)
 {
 	if (c->depth == JSON_DEPTH_MAX)
 		return JSON_TOO_DEEP;
@@ -334,7 +357,7 @@ static enum json_error open_container(struct checker *c, char closing)
 }
 
 /* Its closing bracket was taken. */
-static enum json_error close_container(struct checker *c)
+static ALWAYS enum json_error close_container(struct checker *c)
 {
 	size_t first = c->open[--c->depth].first_key, n = c->n_keys - first;
 	struct span text = { c->text, (size_t)(c->end - c->text) };
@@ -352,8 +375,10 @@ static enum json_error close_container(struct checker *c)
 }
 
 /* A scalar as a whole, or the opening bracket of a container. */
-static enum json_error check_start(struct checker *c)
+static ALWAYS enum json_error check_start(struct checker *c)
 {
+	enum json_error error;
+	const char *end;
 	bool escapes;
 
 	switch (c->p < c->end ? *c->p : '\0') {
@@ -373,12 +398,14 @@ static enum json_error check_start(struct checker *c)
 	case 'n':
 		return check_word(c, SPAN("null"));
 	default:
-		return check_number(c);
+		error = apart(*c, check_number, &escapes, &end);
+		c->p = end;
+		return error;
 	}
 }
 
 /* Closes what ends here, and steps over a comma if a further member or element is due. */
-static enum json_error check_ends(struct checker *c)
+static ALWAYS enum json_error check_ends(struct checker *c)
 {
 	while (c->depth > 0) {
 		enum json_error error;
@@ -396,7 +423,7 @@ static enum json_error check_ends(struct checker *c)
 }
 
 /* One value with all that is in it. */
-static enum json_error check_value(struct checker *c)
+static ALWAYS enum json_error check_value(struct checker *c)
 {
 	do {
 		unsigned depth = c->depth;
@@ -421,18 +448,19 @@ static enum json_error check_value(struct checker *c)
 
 enum json_error json_check(struct span text, struct json_scratch *scratch)
 {
+	struct open_container open[JSON_DEPTH_MAX] NOT_ZEROED;
 	struct checker c;
 	enum json_error error;
 	bool object;
 
 	assert(text.n <= JSON_TEXT_MAX);
-	/* Not the whole of it: what of `open` is used is set before. */
 	c.p = c.text = text.p;
 	c.end = text.p + text.n;
 	c.keys = scratch->keys;
 	c.n_keys = 0;
 	c.note = scratch->notes;
 	c.depth = 0;
+	c.open = open;
 
 	if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
 		return JSON_BAD_UTF8;

@@ -133,6 +133,10 @@ static inline char *put_few(char *to, uint32_t number)
 		*to = (char)('0' + number);
 		return to + 1;
 	}
+	if (number >= 10000000) {
+		put_eight(to, number);
+		return to + 8;
+	}
 	put_eight(digits, number);
 	for (uint32_t least = 10; n < sizeof(digits) && number >= least; least *= 10)
 		n++;

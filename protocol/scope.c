@@ -23,16 +23,14 @@ struct path {
 	struct span action;
 };
 
-static bool is_name_char(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '.' || c == '_' || c == '-';
-}
-
 bool scope_name_is_valid(struct span text)
 {
+	static const bool in_names[256] = {
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['.'] = true, ['_'] = true, ['-'] = true,
+	};
+
 	for (size_t i = 0; i < text.n; i++)
-		if (!is_name_char(text.p[i]))
+		if (!in_names[(unsigned char)text.p[i]])
 			return false;
 	return text.n > 0;
 }
@@ -144,6 +142,9 @@ bool scope_matches(struct span pattern, struct span plain)
 {
 	size_t tail;
 
+	/* As most are asked for. */
+	if (span_equal(pattern, plain))
+		return true;
 	return stands_for(path_of(pattern), path_of(plain), &tail);
 }
 
@@ -228,8 +229,14 @@ size_t scope_cut(struct span a, struct span b, char dst[static SCOPE_MAX])
 	struct path path_a = path_of(a), path_b = path_of(b);
 	struct draft draft = { dst, 0 };
 	struct span part;
+	size_t tail;
 	bool end;
 
+	/* As most are: what the other covers is left as it is. */
+	if (!path_a.tail && stands_for(path_b, path_a, &tail)) {
+		memcpy(dst, a.p, a.n);
+		return a.n;
+	}
 	for (;;) {
 		if (!common_name(&path_a, &path_b, &part, &end))
 			return 0;

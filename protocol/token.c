@@ -9,6 +9,10 @@
 #include <assert.h>
 #include <endian.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #define PREFIX "jeton_"
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 #define CHECK_AT (TOKEN_LEN - TOKEN_CHECK_LEN)
@@ -192,22 +196,22 @@ static uint64_t not_digits(uint64_t word)
 	return (~good | word) & EACH_BYTE(0x80);
 }
 
-/* 0 where all n bytes (8 or more) are digits that are no larger a number than largest. */
-static uint64_t not_number(const char *text, const char *largest, size_t n)
+/*
+ * Whether n bytes (8 or more) are a larger number than largest, if they are digits. Words from the end on; the first
+ * overlaps the next: no harm to the order of texts.
+ */
+static inline bool is_over(const char *text, const char *largest, size_t n)
 {
-	uint64_t bad = 0;
 	bool borrow = false;
 
-	/* Words from the end on; the first overlaps the next: no harm to the order of texts. */
 	for (size_t left = n; left > 0; left = left > 8 ? left - 8 : 0) {
 		size_t at = left > 8 ? left - 8 : 0;
-		uint64_t word = load(text + at), rest;
-		bool less = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(word), &rest);
+		uint64_t rest;
+		bool less = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(load(text + at)), &rest);
 
 		borrow = less | __builtin_sub_overflow(rest, borrow, &rest);
-		bad |= not_digits(word);
 	}
-	return bad | borrow;
+	return borrow;
 }
 
 /* The high bit of each byte of low (none has it) that is over c, as a 1. */
@@ -238,9 +242,51 @@ static inline uint64_t id_value(const char text[static TOKEN_ID_LEN])
 	       eight_digits(load(text + TOKEN_ID_LEN - 8), 3);
 }
 
+#ifdef __SSE2__
+/* A bit for each of sixteen bytes that is no digit. */
+static inline unsigned not_digits_16(const char *text)
+{
+	__m128i c = _mm_loadu_si128((const __m128i *)(const void *)text);
+	__m128i folded = _mm_or_si128(c, _mm_set1_epi8(0x20));
+	/* As signed numbers, what is no ASCII is below all digits. */
+	__m128i digit = _mm_and_si128(_mm_cmpgt_epi8(c, _mm_set1_epi8('0' - 1)),
+				      _mm_cmplt_epi8(c, _mm_set1_epi8('9' + 1)));
+	__m128i letter = _mm_and_si128(_mm_cmpgt_epi8(folded, _mm_set1_epi8('a' - 1)),
+				       _mm_cmplt_epi8(folded, _mm_set1_epi8('z' + 1)));
+
+	return 0xffff ^ (unsigned)_mm_movemask_epi8(_mm_or_si128(digit, letter));
+}
+
+/* 0 where all n bytes (16 or more) are digits. */
+static inline uint64_t not_all_digits(const char *text, size_t n)
+{
+	unsigned bad = not_digits_16(text + n - 16);
+
+	for (size_t at = 0; at + 16 < n; at += 16)
+		bad |= not_digits_16(text + at);
+	return bad;
+}
+#else
+static inline uint64_t not_all_digits(const char *text, size_t n)
+{
+	uint64_t bad = not_digits(load(text + n - 8));
+
+	for (size_t at = 0; at + 8 < n; at += 8)
+		bad |= not_digits(load(text + at));
+	return bad;
+}
+#endif
+
+/* 0 where an id's digits are such, and no larger a number than there is. */
+static inline uint64_t not_id(const char *text)
+{
+	return not_digits(load(text)) | not_digits(load(text + TOKEN_ID_LEN - 8)) |
+	       is_over(text, largest_id, TOKEN_ID_LEN);
+}
+
 bool token_id_read(struct span text, uint64_t *ret)
 {
-	if (text.n != TOKEN_ID_LEN || not_number(text.p, largest_id, TOKEN_ID_LEN))
+	if (text.n != TOKEN_ID_LEN || not_id(text.p))
 		return false;
 	*ret = id_value(text.p);
 	return true;
@@ -264,19 +310,17 @@ static unsigned differ(const char *a, const char *b, size_t n)
 bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 {
 	const char *id, *secret;
-	uint64_t bad, last;
+	uint64_t bad;
 
 	if (text.n != TOKEN_LEN)
 		return false;
 	id = text.p + PREFIX_LEN;
 	secret = text.p + TOKEN_SECRET_AT;
 	bad = differ(text.p, PREFIX, PREFIX_LEN) | differ(secret - 1, "_", 1);
-	bad |= not_number(id, largest_id, TOKEN_ID_LEN);
-	bad |= not_number(secret, largest_secret, TOKEN_SECRET_LEN);
-	/* The last eight bytes: the check, and two of the secret once more. */
-	last = load(text.p + TOKEN_LEN - 8);
-	bad |= not_digits(last);
-	bad |= eight_digits(last, TOKEN_CHECK_LEN) ^ crc_of(text.p);
+	bad |= not_id(id) | is_over(secret, largest_secret, TOKEN_SECRET_LEN);
+	/* The secret, and the check behind it. */
+	bad |= not_all_digits(secret, TOKEN_SECRET_LEN + TOKEN_CHECK_LEN);
+	bad |= eight_digits(load(text.p + TOKEN_LEN - 8), TOKEN_CHECK_LEN) ^ crc_of(text.p);
 	if (bad)
 		return false;
 	*ret_id = id_value(id);
