@@ -143,17 +143,30 @@ static void print_cell(struct span text, unsigned taken, unsigned width, bool ri
 		pad(out, gap);
 }
 
+/* last: of its line. */
 static void print_styled(const struct table *t, size_t c, struct span text, unsigned taken,
-			 enum style style, const unsigned widths[], bool colour, FILE *out)
+			 enum style style, const unsigned widths[], bool colour, bool last,
+			 FILE *out)
 {
-	bool last = c + 1 == t->n_columns;
-
 	if (colour)
 		fputs(style_start(style), out);
 	print_cell(text, taken, widths[c], t->columns[c].right, last, out);
 	if (colour)
 		fputs(style_end(style), out);
 	fputs(last ? "\n" : GAP, out);
+}
+
+/* A line ends with the last cell that has something in it, and not with blanks. */
+static void print_row(const struct table *t, const struct table_cell cells[],
+		      const unsigned widths[], bool colour, FILE *out)
+{
+	size_t n = t->n_columns;
+
+	while (n > 1 && cells[n - 1].n == 0)
+		n--;
+	for (size_t c = 0; c < n; c++)
+		print_styled(t, c, (struct span){ t->text + cells[c].at, cells[c].n },
+			     cells[c].width, cells[c].style, widths, colour, c + 1 == n, out);
 }
 
 int table_print(const struct table *t, const struct table_look *look, FILE *out)
@@ -169,13 +182,9 @@ int table_print(const struct table *t, const struct table_look *look, FILE *out)
 		struct span title = span_of(t->columns[c].title);
 
 		print_styled(t, c, title, text_width(title), STYLE_TITLE, widths, look->colour,
-			     out);
+			     c + 1 == t->n_columns, out);
 	}
-	for (size_t i = 0; i < table_rows(t) * t->n_columns; i++) {
-		const struct table_cell *cell = &t->cells[i];
-
-		print_styled(t, i % t->n_columns, (struct span){ t->text + cell->at, cell->n },
-			     cell->width, cell->style, widths, look->colour, out);
-	}
+	for (size_t i = 0; i < table_rows(t); i++)
+		print_row(t, &t->cells[i * t->n_columns], widths, look->colour, out);
 	return 0;
 }

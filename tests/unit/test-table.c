@@ -167,6 +167,26 @@ START_TEST(colour_comes_only_where_it_was_asked_for_and_always_ends)
 }
 END_TEST
 
+START_TEST(no_line_ends_with_blanks)
+{
+	struct table t;
+	char *text;
+
+	text_width_init();
+	table_init(&t, columns, 2);
+	table_add(&t, SPAN("a"), STYLE_PLAIN);
+	table_add(&t, SPAN(""), STYLE_DIM);
+	table_add(&t, SPAN("b"), STYLE_PLAIN);
+	table_add(&t, SPAN("c"), STYLE_PLAIN);
+	table_add(&t, SPAN(""), STYLE_PLAIN);
+	table_add(&t, SPAN(""), STYLE_PLAIN);
+	text = printed(&t, &(struct table_look){ 0, false, true });
+	ck_assert_str_eq(text, "a\nb  c\n\n");
+	free(text);
+	table_done(&t);
+}
+END_TEST
+
 START_TEST(a_table_of_many_cells_keeps_them_all)
 {
 	struct table t;
@@ -193,5 +213,5 @@ UNIT_MAIN("table", columns_are_as_wide_as_what_stands_in_them_and_numbers_stand_
 	  at_every_width_lines_fit_or_have_no_more_to_give,
 	  what_is_cut_ends_with_an_ellipsis_and_what_fits_does_not,
 	  no_cell_can_steer_a_terminal_or_start_a_line,
-	  colour_comes_only_where_it_was_asked_for_and_always_ends,
+	  colour_comes_only_where_it_was_asked_for_and_always_ends, no_line_ends_with_blanks,
 	  a_table_of_many_cells_keeps_them_all)
