@@ -43,6 +43,11 @@ static int print_about(const struct args *a, const struct command *c)
 	return EXIT_DONE;
 }
 
+static bool asks_for_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 static int run(const struct command *c, const struct args *a)
 {
 	if (a->version || a->help)
@@ -81,6 +86,8 @@ static int read_and_run(char *words[], int n)
 		return fail(EXIT_USAGE,
 			    "a command is needed, such as list; jetonctl help lists all");
 	c = commands_find(words, (size_t)n, &used, &e);
+	if (!c && asks_for_help(words[n - 1]) && help_group(words, (size_t)n - 1))
+		return EXIT_DONE;
 	if (!c)
 		return fail(EXIT_USAGE, "%s", e.text);
 	words += used;

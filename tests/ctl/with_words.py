@@ -25,6 +25,17 @@ def help_lists_every_command_and_each_has_help_of_its_own():
 
 
 @test
+def the_first_word_of_several_commands_has_help_that_lists_them():
+    for words in (["policy"], ["policy", "explain"]):
+        text = run("help", *words).has(0, "^Commands:\n  policy ", "^$").out
+        listed = re.findall(r"^  (policy [a-z]+(?: [a-z]+)?) ", text, re.M)
+        assert listed == [c for c in COMMANDS if c.startswith(" ".join(words) + " ")], listed
+        assert run(*words, "--help").out == run(*words, "-h").out == text
+    for words in (["polic", "--help"], ["policy", "chek", "--help"], ["policy", "", "-h"]):
+        run(*words).has(2, "^$", "^jetonctl: ")
+
+
+@test
 def what_is_asked_for_wrongly_is_told_in_one_line_with_status_2():
     for words, says in (([], "a command is needed"), (["isue"], "unknown command 'isue'; did you mean issue"),
                         (["policy"], "check"), (["policy", "chek"], "check"), (["issue"], "issue NAME"),
