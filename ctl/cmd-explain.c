@@ -44,17 +44,27 @@ static void print_answer(int allowed, const char *const lines[])
 		fact(i ? NULL : "Because", STYLE_PLAIN, "%s", lines[i]);
 }
 
+/* As systemctl has it, "nightly" is nightly.service. May be NULL or too long, and stays so. */
+static const char *unit_named(const char *unit, char *room, size_t size)
+{
+	if (!unit || !*unit || strchr(unit, '.'))
+		return unit;
+	return (size_t)snprintf(room, size, "%s.service", unit) < size ? room : unit;
+}
+
 static int explain(const struct args *a, const char *credential, const char *scope)
 {
 	_cleanup_jeton_ struct jeton *jeton = NULL;
 	const char *const *lines;
+	char room[256];
 	int status, allowed, r;
 
 	status = ask_open(a, &jeton);
 	if (status != EXIT_DONE)
 		return status;
 	tell_changes(a, jeton);
-	r = jeton_explain(jeton, a->of_user, a->of_unit, credential, scope, &allowed, &lines);
+	r = jeton_explain(jeton, a->of_user, unit_named(a->of_unit, room, sizeof(room)), credential,
+			  scope, &allowed, &lines);
 	if (r != 0)
 		return ask_failed(jeton, r);
 	if (a->json)

@@ -24,10 +24,16 @@ static void on_name(void *userdata, struct policy_id *id, bool group)
 		    group ? "group" : "user");
 }
 
-static void look_at_policy(struct doctor *d, struct policy *p)
+static void look_at_policy(struct doctor *d, struct policy *p, const struct policy_dirs *dirs)
 {
-	doctor_tell(d, FINDING_GOOD, "Policies", "%zu file%s without mistakes", p->n_paths,
-		    p->n_paths == 1 ? "" : "s");
+	if (p->n_paths == 0)
+		doctor_tell(d, FINDING_GOOD, "Policies",
+			    "none yet, so nobody reaches or fetches anything: put one into %s "
+			    "(man jeton.policy)",
+			    dirs->paths[0]);
+	else
+		doctor_tell(d, FINDING_GOOD, "Policies", "%zu file%s without mistakes", p->n_paths,
+			    p->n_paths == 1 ? "" : "s");
 	policy_each_name(p, on_name, d);
 	for (size_t i = 0; i < p->n_ignored; i++)
 		doctor_tell(d, FINDING_WARNING, "Policies",
@@ -61,7 +67,7 @@ void doctor_policies(struct doctor *d)
 	else if (r == -EINVAL)
 		doctor_tell(d, FINDING_WRONG, "Policies", "%s: %s", e.file, e.message);
 	else if (r == 0)
-		look_at_policy(d, p);
+		look_at_policy(d, p, &dirs);
 	if (d->answers)
 		policy_disk_changed(&dirs, d->loaded_us, on_change, d);
 }

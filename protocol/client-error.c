@@ -109,8 +109,8 @@ static const struct local {
 	{ EACCES, false,
 	  "You may not connect to {path}: ask an administrator, or use your own agent." },
 	{ ETIMEDOUT, false,
-	  "The agent at {path} did not answer {what} within {timeout}: see whether it hangs, "
-	  "and what its log says." },
+	  "The agent at {path} did not answer {what} within {timeout}: see whether it hangs "
+	  "or can't start, and what its log says (journalctl -u jetond)." },
 	{ ECONNRESET, true,
 	  "The agent at {path} closed the connection before it answered {what}: it was "
 	  "stopped, or has too many connections of yours. Try again." },
@@ -280,8 +280,12 @@ static void put_own(struct message *m, const struct jeton *jeton, struct span na
 	} else if (span_is(name, "argument")) {
 		put(m, span_of(jeton->argument ? jeton->argument : "given"));
 	} else if (span_is(name, "timeout")) {
-		snprintf(text, sizeof(text), "%d.%03d s", jeton->timeout_ms / 1000,
-			 jeton->timeout_ms % 1000);
+		int s = jeton->timeout_ms / 1000, ms = jeton->timeout_ms % 1000;
+
+		if (ms)
+			snprintf(text, sizeof(text), "%d.%03d s", s, ms);
+		else
+			snprintf(text, sizeof(text), "%d s", s);
 		put(m, span_of(text));
 	} else if (span_is(name, "uid")) {
 		if (client_agent_uid(jeton, &uid) == 0)

@@ -230,7 +230,8 @@ def explain_says_yes_or_no_and_all_the_lines():
     assert tool.agent.called("Explain")[0] == {"user": "ci", "unit": "u.service", "credential": "m"}
     tool("policy", "explain", "access", "a/**:*").has(0)
     tool("policy", "explain", "verify").has(0)
-    assert tool.agent.called("Explain")[3:] == [{"scope": "a/**:*"}, {}]
+    tool("policy", "explain", "verify", "--unit", "nightly").has(0)
+    assert tool.agent.called("Explain")[3:] == [{"scope": "a/**:*"}, {}, {"unit": "nightly.service"}]
     # Before the command --user is whose agent is asked.
     run("--user", "policy", "explain", "verify", env={"XDG_RUNTIME_DIR": "/nowhere"}).has(5)
 
@@ -249,6 +250,7 @@ def doctor_sees_how_the_agent_is():
         tool.agent.answers["GetStatus"] = lambda _: {**status, "policiesLoadedUSec": now_us(), **facts}
         return tool("doctor", "--policy", f"{scratch()}/policy")
 
+    doctor().has(0, "Policies: +none yet, so nobody .* put one into ", "All is well")
     doctor().has(0, "Agent: +runs", "All is well")
     doctor(version="0.0.1").has(0, "Warning: is of version 0.0.1")
     doctor(memory="unlocked").has(1, "Memory: +Wrong: is not locked.*LimitMEMLOCK=")
