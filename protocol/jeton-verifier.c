@@ -10,6 +10,9 @@
 
 #include "protocol/client.h"
 
+/* As a handle's that sets none. */
+enum { TIMEOUT_MS = 10 * 1000 };
+
 /* ---- the verifier ---- */
 
 /* Costs no call, unlike getpid(): the page is zero in a child. */
@@ -52,6 +55,7 @@ int jeton_verifier_new(const char *path, struct jeton_verifier **ret_verifier)
 
 	if (!v)
 		return -ENOMEM;
+	v->timeout_ms = TIMEOUT_MS;
 	v->home = make_home();
 	if (!v->home)
 		return -ENOMEM;
@@ -64,6 +68,11 @@ int jeton_verifier_new(const char *path, struct jeton_verifier **ret_verifier)
 		return r;
 	*ret_verifier = STEAL_PTR(v);
 	return 0;
+}
+
+void jeton_verifier_set_timeout(struct jeton_verifier *verifier, int timeout_ms)
+{
+	atomic_store(&verifier->timeout_ms, timeout_ms);
 }
 
 void jeton_verifier_free(struct jeton_verifier *verifier)
@@ -131,6 +140,7 @@ static int verify_by_socket(struct jeton_verifier *v, const char *value, const c
 	if (r < 0)
 		return fail(ret, r, "There is not enough memory for another connection.");
 	atomic_fetch_add_explicit(&v->by_socket, 1, memory_order_relaxed);
+	jeton_set_timeout(jeton, atomic_load(&v->timeout_ms));
 	r = jeton_verify(jeton, value, scopes, bearer, &token, NULL);
 	if (r != 0)
 		fail(ret, r, jeton_error_message(jeton));

@@ -22,6 +22,7 @@ struct jeton_verifier {
 	struct verifier_home *home;
 	struct map_hold *hold;
 	_Atomic uint64_t by_socket;
+	_Atomic int timeout_ms;
 
 	pthread_mutex_t lock; /* of what follows, up to the thread's own */
 	pthread_cond_t wake;  /* of the thread; by CLOCK_MONOTONIC */

@@ -495,6 +495,12 @@ int jeton_verifier_new(const char *path, struct jeton_verifier **ret_verifier) J
  */
 void jeton_verifier_free(struct jeton_verifier *verifier);
 
+/*
+ * How long a verification that asks the agent waits for its answer, in ms: 10,000 unless set; -1: for
+ * ever. From any thread; for those that begin after it.
+ */
+void jeton_verifier_set_timeout(struct jeton_verifier *verifier, int timeout_ms);
+
 /* What came of a verification. It is the caller's. */
 struct jeton_verified {
 	size_t size;		 /* set by JETON_VERIFIED_INIT */

@@ -19,9 +19,9 @@ SCRIPTS = {
 # How many blocks of each part are taken up by the tests below; where there are more, one was not thought of.
 RUN = {
     "Before all else": 4, "A script": 2, "git, docker, aws, kubectl, curl": 1, "A cron job": 1, "A systemd service": 3,
-    "A CI job": 1, "A local HTTP API that verifies": 3, "Rotation without an outage": 3, "An agent of your own": 1,
-    "Settings": 1, "Policies": 1, "The key": 2, "Nothing on a disk": 1, "A backup, and another host": 3, "Locking": 1,
-    "Who did what": 2,
+    "A CI job": 1, "A local HTTP API that verifies": 3, "Verifying without a call": 2, "Rotation without an outage": 3,
+    "An agent of your own": 1, "Settings": 1, "Policies": 1, "The key": 2, "Nothing on a disk": 1,
+    "A backup, and another host": 3, "Locking": 1, "Who did what": 2,
 }
 NOT_RUN = {
     "A container": "no podman, and no image to run; tests/agent/test-peers.py has peers of other namespaces",

@@ -9,7 +9,7 @@ import subprocess
 import box as boxes
 from box import TOP, Box, wait_until
 from tap import scratch, test
-from with_guide import blocks, NOT_RUN, RUN
+from with_guide import blocks, NOT_RUN, of_form, RUN
 from with_newer import newer
 
 KEY = "mk_live_example_0123456789"
@@ -214,6 +214,74 @@ def the_example_of_libjeton_3_builds_and_admits_who_has_a_token():
         box.ask("Issue", name="m", ownerUid=int(box.sh("id -u ci")), scopes=["acme/other:read"])
     assert box.sh("/run/program/example", input=admitted["token"]).strip() == "admitted n"
     assert box.sh("/run/program/example", input=lacking["token"], check=False).strip() == "lacks acme/risk:read"
+    page.end()
+
+
+VERIFIER = """
+#include <jeton.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char *const need[] = { "acme/pipeline:run", NULL };
+static struct jeton_verifier *v;
+static char message[1024];
+
+static bool admit(const char *id) { return id[0] != 0; }
+static bool refuse(const char *text) { snprintf(message, sizeof(message), "%s", text); return false; }
+static bool as_the_page_has_it(const char *value)
+{
+PAGE
+}
+static bool as_the_guide_has_it(const char *value)
+{
+GUIDE
+	if (r == 0)
+		jeton_verifier_free(v);
+	return r == 0 && good;
+}
+
+/* Until the map has said yes, or for three seconds. */
+int main(void)
+{
+	char value[128] = "";
+	bool good = false;
+	uint64_t by_map = 0;
+
+	if (!fgets(value, sizeof(value), stdin) || jeton_verifier_new(NULL, &v) != 0)
+		return 1;
+	value[strcspn(value, "\\n")] = 0;
+	for (time_t end = time(NULL) + 3; !by_map && time(NULL) <= end; jeton_verifier_counts(v, &by_map, NULL))
+		good = as_the_page_has_it(value);
+	printf("%s %s %s\\n", good ? "admitted" : message, by_map ? "by-the-map" : "by-the-socket",
+	       as_the_guide_has_it(value) == good ? "alike" : "not alike");
+	jeton_verifier_free(v);
+	return 0;
+}
+"""
+
+
+@test
+def the_service_that_a_policy_names_with_map_yes_verifies_by_it_and_no_other_does():
+    page = Page("jeton_verifier.3")
+    guide, = of_form("Verifying without a call", "c")
+    policy, = of_form("Verifying without a call", "ini")
+    os.mkdir(f"{scratch()}/program")
+    with open(f"{scratch()}/program/verifier.c", "w") as f:
+        f.write(VERIFIER.replace("PAGE", page.take("static const char *const need")).replace("GUIDE", guide))
+    subprocess.run(["cc", "-Wall", "-Werror", "-pthread", f"-I{TOP}/protocol", f"{scratch()}/program/verifier.c",
+                    f"{boxes.BUILD}/libjeton.a", "-o", f"{scratch()}/program/verifier"], check=True)
+    # Others may verify, too, and have no map.
+    box = begin(POLICY + policy + "[Verify]\nUser=daemon\nScope=**:*\n",
+                binds=[f"{scratch()}/program:/run/program:ro"])
+    token = box.ask("Issue", name="n", ownerUid=int(box.sh("id -u ci")), scopes=["acme/pipeline:run"])
+
+    def said(unit):
+        return box.sh("/run/program/verifier", input=token["token"], user="daemon", unit=unit).strip()
+    assert said("pipeline-api.service") == "admitted by-the-map alike"
+    for unit in ("other.service", "pipeline-api2.service"):
+        assert said(unit) == "admitted by-the-socket alike"
     page.end()
 
 
