@@ -1,20 +1,24 @@
 /*
  * tests/bench/bench-scale.c - all of it at once: a million live tokens, ten thousand connections, two processors. How much memory
  * that takes, how many are answered, how long one waits when all ask at once and when 64 of them do; beside the same agent
- * with 64 connections. Tokens are taken at random. (Verifiers with a map need no connection to ask; bench-map has them.)
+ * with 64 connections. Tokens are taken at random. Then a thousand verifiers come, too, and have a map of all the tokens.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "protocol/jeton.h"
 #include "tests/bench/fleet.h"
 #include "tests/bench/flood.h"
 #include "tests/bench/measure.h"
 
 #define ROUND_NS 500000000U
 #define BUSY 64
+
+static const char policy[] = "[Access]\nUser=*\nScope=acme/**:*\n[Verify]\nUser=*\nScope=**:*\nMap=yes\n";
 
 /* The agent takes its own limit from here. */
 static void raise_descriptors(rlim_t n)
@@ -61,6 +65,81 @@ static struct flood *open_flood(struct fleet *f, unsigned n)
 	return flood_open(&o);
 }
 
+/* ---- verifiers ---- */
+
+struct verifiers {
+	const struct fleet *f;
+	struct jeton_verifier **all;
+	size_t n;
+};
+
+/* Whether the map of it says that any of the tokens is good. */
+static bool verifies(const struct verifiers *v, size_t i)
+{
+	struct jeton_verified ret = JETON_VERIFIED_INIT;
+	char value[FLEET_VALUE + 1] = "";
+
+	memcpy(value, fleet_any(v->f), FLEET_VALUE);
+	if (jeton_verifier_verify(v->all[i], value, NULL, -1, &ret) != 0)
+		give_up("a token was refused: %s", ret.message);
+	return ret.by_map;
+}
+
+/* Seconds until the last of them has a map, in which all is. */
+static double verifiers_open(struct verifiers *v, const struct fleet *f, size_t n)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	uint64_t start = now_ns();
+
+	*v = (struct verifiers){ .f = f, .all = calloc(n, sizeof(struct jeton_verifier *)) };
+	for (; v->all && v->n < n; v->n++)
+		if (jeton_verifier_new(f->agent.socket, &v->all[v->n]) < 0)
+			give_up("there can be no %zu verifiers here", n);
+	for (size_t i = 0, good = 0; i < n; i += good == 16, good = good == 16 ? 0 : good) {
+		good = verifies(v, i) ? good + 1 : 0;
+		if (good == 0)
+			nanosleep(&pause, NULL);
+	}
+	return (double)(now_ns() - start) / 1e9;
+}
+
+static void verifiers_close(struct verifiers *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		jeton_verifier_free(v->all[i]);
+	free(v->all);
+}
+
+/* ns a verification, by each of them in turn. */
+static double verifiers_round(const struct verifiers *v)
+{
+	uint64_t start = now_ns(), now = start, n = 0;
+
+	for (; now - start < round_ns(ROUND_NS) / 5; now = now_ns())
+		for (size_t i = 0; i < v->n; i++, n++)
+			if (!verifies(v, i))
+				give_up("a map does not say yes");
+	return (double)(now - start) / (double)n;
+}
+
+static void measure_verifiers(struct fleet *f, struct flood *flood)
+{
+	struct series each = { 0 }, few = { 0 };
+	struct verifiers v;
+	double ready_s = verifiers_open(&v, f, sized(1000, 20));
+
+	for (unsigned i = rounds(7); i > 0; i--) {
+		series_add(&each, verifiers_round(&v));
+		series_add(&few, flood_run(flood, BUSY, round_ns(ROUND_NS), NULL));
+	}
+	report_value("verifiers.memory", "the agent's memory with 1,000 verifiers, too, that have a map",
+		     resident_of(f->agent.pid).all, "MiB", AT_MOST, 512);
+	report_value("verifiers.ready", "  until the last of them has all of it", ready_s, "s", NO_BOUND, 0);
+	report("verifiers.each", "  a verification by each in turn", &each, "ns", NO_BOUND, 0);
+	report("verifiers.few", "  Verify over 64 of 10,000 connections", &few, "/s", NO_BOUND, 0);
+	verifiers_close(&v);
+}
+
 int main(void)
 {
 	const size_t n = sized(1000000, 2000);
@@ -71,8 +150,8 @@ int main(void)
 	struct resident r;
 	struct fleet f;
 
-	raise_descriptors(n_connections + 1024);
-	fleet_start(&f, n, NULL);
+	raise_descriptors(n_connections + 4096);
+	fleet_start(&f, n, policy);
 	pin_process(f.agent.pid, -1);
 	pin_main_thread(f.agent.pid, 0);
 	pin(1);
@@ -98,6 +177,7 @@ int main(void)
 	report_value("few.p50", "  how long one waits, median", latencies_at(&few_l, 0.5) / 1e3, "us", NO_BOUND, 0);
 	report_value("few.p99", "  how long one waits, p99", latencies_at(&few_l, 0.99) / 1e3, "us", NO_BOUND, 0);
 	report_spread("spread", "Verify over 64 of 10,000 connections", &few_l);
+	measure_verifiers(&f, flood);
 	flood_close(flood);
 	flood_close(small);
 	latencies_done(&all_l);
