@@ -3,14 +3,25 @@
 
 #include <assert.h>
 
+#include "protocol/json-walk.h"
+
 static struct span inside_quotes(struct json_value string)
 {
 	return (struct span){ string.raw.p + 1, string.raw.n - 2 };
 }
 
-/* The text of a string value, in the message where it can be, else in the space. */
-static bool text_of(struct json_value string, struct text_space *text, struct span *ret)
+static inline bool is(struct json_value key, const char *text)
 {
+	return key.is_plain ? json_plain_is(key, text) : json_string_is(key, text);
+}
+
+/* The text of a string value, in the message where it can be, else in the space. */
+static inline bool text_of(struct json_value string, struct text_space *text, struct span *ret)
+{
+	if (string.is_plain) {
+		*ret = inside_quotes(string);
+		return true;
+	}
 	if (json_string(string, text->buf + text->n, text->size - text->n, ret) < 0)
 		return false;
 	if (ret->p == text->buf + text->n)
@@ -27,22 +38,22 @@ static bool read_flag(struct json_value value, bool *ret)
 }
 
 /* One member of the message itself. False where it is wrong. */
-static bool read_member(struct json_value key, struct json_value value, struct text_space *text,
+static inline bool read_member(struct json_value key, struct json_value value, struct text_space *text,
 			struct call *call)
 {
 	bool upgrade;
 
-	if (json_string_is(key, "method"))
+	if (is(key, "method"))
 		return value.type == JSON_STRING && text_of(value, text, &call->method);
-	if (json_string_is(key, "parameters")) {
+	if (is(key, "parameters")) {
 		call->params = value;
 		return value.type == JSON_OBJECT || value.type == JSON_NULL;
 	}
-	if (json_string_is(key, "more"))
+	if (is(key, "more"))
 		return read_flag(value, &call->more);
-	if (json_string_is(key, "oneway"))
+	if (is(key, "oneway"))
 		return read_flag(value, &call->oneway);
-	if (json_string_is(key, "upgrade"))
+	if (is(key, "upgrade"))
 		return read_flag(value, &upgrade) && !upgrade;
 	return false;
 }
@@ -55,7 +66,7 @@ enum call_result call_read(struct json_value message, struct text_space *text, s
 	struct json_value key, value;
 	struct bad_parameter bad = { SPAN_NONE };
 
-	while (json_next_member(&it, &key, &value))
+	while (json_walk(&it, &key) && json_walk(&it, &value))
 		if (!read_member(key, value, text, &call) && !bad.name.p)
 			bad.name = inside_quotes(key);
 
@@ -80,7 +91,7 @@ static bool read_strings(struct json_value value, struct text_space *text,
 		return false;
 	ret->is_set = true;
 	it = json_iter(value);
-	while (json_next_element(&it, &element)) {
+	while (json_walk(&it, &element)) {
 		if (element.type != JSON_STRING || ret->n == ARRAY_SIZE(ret->v))
 			return false;
 		if (!text_of(element, text, &ret->v[ret->n++]))
@@ -131,7 +142,7 @@ static bool read_field(const struct field *field, struct json_value value, struc
 static const struct field *find_field(const struct field fields[], size_t n, struct json_value key)
 {
 	for (size_t i = 0; i < n; i++)
-		if (json_string_is(key, fields[i].name))
+		if (is(key, fields[i].name))
 			return &fields[i];
 	return NULL;
 }
@@ -148,7 +159,7 @@ bool params_read(const struct json_value *params, const struct field fields[], s
 	if (params->type == JSON_OBJECT) {
 		struct json_iter it = json_iter(*params);
 
-		while (json_next_member(&it, &key, &value)) {
+		while (json_walk(&it, &key) && json_walk(&it, &value)) {
 			field = find_field(fields, n_fields, key);
 			if (field && value.type == JSON_NULL)
 				continue;

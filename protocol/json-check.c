@@ -50,6 +50,8 @@ struct checker {
 
 static ALWAYS void skip_space(struct checker *c)
 {
+	if (c->p < c->end && (unsigned char)*c->p > ' ')
+		return;
 	while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\r' || *c->p == '\t'))
 		c->p++;
 }

@@ -9,13 +9,7 @@
 #include <errno.h>
 
 #include "protocol/json-text.h"
-
-static const char *skip_space(const char *p, const char *end)
-{
-	while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-		p++;
-	return p;
-}
+#include "protocol/json-walk.h"
 
 /* Past the closing quote of a string of which p is past the opening one. */
 static const char *skip_string(const char *p, const char *end)
@@ -45,66 +39,14 @@ static const char *skip_container(const char *p, const char *end)
 	return p;
 }
 
-static const char *skip_word(const char *p, const char *end)
+const char *json_skip_unnoted(const char *p, const char *end)
 {
-	while (p < end && *p != ',' && *p != ']' && *p != '}' && *p > ' ')
-		p++;
-	return p;
-}
-
-static const char *past_string(struct json_iter *it, bool *ret_is_plain)
-{
-	uint32_t note;
-
-	if (!it->notes)
-		return skip_string(it->p + 1, it->end);
-	note = *it->notes;
-	it->notes += NOTES_OF_STRING;
-	*ret_is_plain = !(note & 1);
-	return it->p + (note >> 1);
-}
-
-static const char *past_container(struct json_iter *it, const uint32_t **ret_notes)
-{
-	const uint32_t *notes = it->notes;
-
-	if (!notes)
-		return skip_container(it->p, it->end);
-	*ret_notes = notes + NOTES_OF_CONTAINER;
-	it->notes += notes[1];
-	return it->p + notes[0];
-}
-
-/* The value at it->p, which is moved past it. */
-static inline void take_value(struct json_iter *it, struct json_value *ret)
-{
-	const char *start = it->p, *end;
-
-	ret->notes = NULL;
-	ret->is_plain = false;
-	switch (*start) {
-	case '"':
-		ret->type = JSON_STRING;
-		end = past_string(it, &ret->is_plain);
-		break;
-	case '{':
-	case '[':
-		ret->type = *start == '{' ? JSON_OBJECT : JSON_ARRAY;
-		end = past_container(it, &ret->notes);
-		break;
-	default:
-		ret->type = *start == 't' ? JSON_TRUE : *start == 'f' ? JSON_FALSE :
-			    *start == 'n' ? JSON_NULL : JSON_NUMBER;
-		end = skip_word(start, it->end);
-	}
-	ret->raw.p = start;
-	ret->raw.n = (size_t)(end - start);
-	it->p = end;
+	return *p == '"' ? skip_string(p + 1, end) : skip_container(p, end);
 }
 
 struct json_value json_root(struct span text)
 {
-	const char *end = text.p + text.n, *p = skip_space(text.p, end);
+	const char *end = text.p + text.n, *p = json_walk_space(text.p, end);
 
 	/* All is one object: its end need not be searched from its start on. */
 	while (end[-1] != '}')
@@ -114,7 +56,7 @@ struct json_value json_root(struct span text)
 
 struct json_value json_noted_root(struct span text, const struct json_scratch *scratch)
 {
-	const char *p = skip_space(text.p, text.p + text.n);
+	const char *p = json_walk_space(text.p, text.p + text.n);
 
 	return (struct json_value){
 		.type = JSON_OBJECT,
@@ -129,27 +71,15 @@ struct json_iter json_iter(struct json_value value)
 	return (struct json_iter){ value.raw.p + 1, value.raw.p + value.raw.n - 1, value.notes };
 }
 
-static inline bool next(struct json_iter *it, struct json_value *ret_value)
-{
-	it->p = skip_space(it->p, it->end);
-	if (it->p == it->end)
-		return false;
-	take_value(it, ret_value);
-	it->p = skip_space(it->p, it->end);
-	if (it->p < it->end)
-		it->p++; /* the comma; or the colon, where this was a key */
-	return true;
-}
-
 bool json_next_element(struct json_iter *it, struct json_value *ret_value)
 {
-	return next(it, ret_value);
+	return json_walk(it, ret_value);
 }
 
 bool json_next_member(struct json_iter *it, struct json_value *ret_key,
 		      struct json_value *ret_value)
 {
-	return next(it, ret_key) && next(it, ret_value);
+	return json_walk(it, ret_key) && json_walk(it, ret_value);
 }
 
 static uint32_t hex4(const char *p)
@@ -218,11 +148,9 @@ bool json_string_is(struct json_value string, const char *text)
 	size_t n;
 	int byte;
 
-	if (string.is_plain && raw.n > 0 && raw.p[0] != text[0])
-		return false;
-	n = strlen(text);
 	if (string.is_plain)
-		return raw.n == n && memcmp(raw.p, text, n) == 0;
+		return json_plain_is(string, text);
+	n = strlen(text);
 	/* An escape is longer than what it means. */
 	if (raw.n <= n)
 		return raw.n == n && memcmp(raw.p, text, n) == 0 && !memchr(text, '\\', n);
