@@ -185,11 +185,34 @@ static enum next end_turn(struct connection *c)
 	return WAIT;
 }
 
+/* All that was received is answered: more of it is received before that is sent, as long as there is some. */
+static enum next read_more(struct connection *c)
+{
+	enum next next;
+
+	if (!c->readable && outbox_put(c))
+		return WAIT;
+	if (c->readable && c->agent->out_fd < 0) {
+		next = receive(c);
+		if (next == GO_ON)
+			return GO_ON;
+	} else {
+		next = WAIT;
+	}
+	return connection_flush(c) == CLOSE ? CLOSE : next;
+}
+
+static enum next end_sent(struct connection *c)
+{
+	enum next next = connection_flush(c);
+
+	return next == GO_ON ? CLOSE : next;
+}
+
 /* Answers the next message, or receives more of them. */
 static enum next read_step(struct connection *c, unsigned *n_messages)
 {
 	struct span message;
-	enum next next;
 	int r = 0;
 
 	if (c->in.buf)
@@ -210,14 +233,7 @@ static enum next read_step(struct connection *c, unsigned *n_messages)
 		frame_put_back(&c->in, message);
 		return end_turn(c);
 	}
-	if (!c->readable && !c->end_when_sent && !c->agent->stopping && outbox_put(c))
-		return WAIT;
-	next = connection_flush(c);
-	if (next != GO_ON)
-		return next;
-	if (c->end_when_sent || c->agent->stopping)
-		return CLOSE;
-	return c->readable ? receive(c) : WAIT;
+	return c->end_when_sent || c->agent->stopping ? end_sent(c) : read_more(c);
 }
 
 static void stream_free(struct connection *c)

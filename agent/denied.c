@@ -54,7 +54,7 @@ void denied_found(struct agent *a, uint64_t id)
 
 bool is_denied(const struct agent *a, token_ref ref)
 {
-	struct token_facts facts;
+	struct token_facts facts NOT_ZEROED;
 
 	if (a->n_denied == 0)
 		return false;

@@ -25,6 +25,8 @@ bool outbox_put(struct connection *c)
 	struct agent *a = c->agent;
 	struct outbox *o = &a->outbox;
 
+	if (a->out.n == 0)
+		return true;
 	if (a->out_has_value || a->out_fd >= 0 || c->rest || o->n == OUTBOX_CONNECTIONS ||
 	    a->out.n > OUTBOX_BYTES - o->n_bytes)
 		return false;

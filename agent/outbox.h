@@ -11,7 +11,7 @@ void outbox_begin_out(struct agent *a);
 
 /*
  * Takes what is in agent->out, which is the connection's, and begins it anew. False, with nothing done, where there is no
- * room, or where it has what must not lie about: a value, a descriptor.
+ * room, or where it has what must not lie about: a value, a descriptor. Where there is nothing, that is true.
  */
 bool outbox_put(struct connection *c) MUST_USE;
 

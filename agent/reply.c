@@ -11,7 +11,9 @@
 #define STD "org.varlink.service."
 #define OURS "io.jeton.Agent."
 
-static const char *const state_names[] = { "active", "expired", "revoked" };
+/* Words as JSON has them. */
+static const struct span states[] = { SPAN("\"active\""), SPAN("\"expired\""), SPAN("\"revoked\"") };
+static const struct span bindings[] = { SPAN("\"none\""), SPAN("\"process\""), SPAN("\"unit\"") };
 static const char *const binding_names[] = { "none", "process", "unit" };
 static const char *const end_names[] = {
 	[END_EXPIRED] = "expired",
@@ -171,6 +173,12 @@ static inline char *text_at(char *to, struct span text)
 	return text.p ? json_string_at(to, text) : json_at(to, "null");
 }
 
+static inline char *word_at(char *to, struct span word)
+{
+	memcpy(to, word.p, word.n);
+	return to + word.n;
+}
+
 static inline char *id_at(char *to, uint64_t id)
 {
 	if (id == 0)
@@ -224,8 +232,8 @@ static char *token_at(char *to, const struct token_facts *facts)
 	to = us_at(json_at(to, ",\"expiresUSec\":"), facts->expires_us);
 	to = us_at(json_at(to, ",\"lastUsedUSec\":"), last_used_us(facts));
 	to = text_at(json_at(to, ",\"lastUsedBy\":"), facts->last_used_by);
-	to = text_at(json_at(to, ",\"state\":"), span_of(state_names[facts->state]));
-	to = text_at(json_at(to, ",\"binding\":"), span_of(binding_names[facts->binding]));
+	to = word_at(json_at(to, ",\"state\":"), states[facts->state]);
+	to = word_at(json_at(to, ",\"binding\":"), bindings[facts->binding]);
 	to = json_at(to, ",\"usesLeft\":");
 	to = facts->uses_left == USES_UNLIMITED ? json_at(to, "null") : json_int_at(to, facts->uses_left);
 	to = id_at(json_at(to, ",\"parent\":"), facts->parent);

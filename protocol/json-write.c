@@ -186,12 +186,30 @@ static inline bool is_plain(const char *p, size_t n)
 #endif
 }
 
+/* As memcpy(), for what is short more often than not: no call. */
+static inline void copy(char *to, const char *p, size_t n)
+{
+	uint64_t first, last;
+
+	if (n < 8) {
+		for (size_t i = 0; i < n; i++)
+			to[i] = p[i];
+	} else if (n <= 16) {
+		memcpy(&first, p, 8);
+		memcpy(&last, p + n - 8, 8);
+		memcpy(to, &first, 8);
+		memcpy(to + n - 8, &last, 8);
+	} else {
+		memcpy(to, p, n);
+	}
+}
+
 char *json_string_at(char *to, struct span text)
 {
 	struct json_writer w;
 
 	*to = '"';
-	memcpy(to + 1, text.p, text.n);
+	copy(to + 1, text.p, text.n);
 	if (is_plain(to + 1, text.n)) {
 		to[text.n + 1] = '"';
 		return to + text.n + 2;
