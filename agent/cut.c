@@ -99,15 +99,33 @@ static bool use_each(const struct cut *cut, void *userdata)
 	return true;
 }
 
+/* Whether there is one scope, and one of the access has all of it: then nothing is cut, whatever else there is. */
+static bool is_whole(const struct packed_scopes *scopes, const struct access *access, struct span *ret)
+{
+	unsigned at = 0;
+
+	if (scopes->count != 1 || !packed_scopes_next(scopes, &at, ret))
+		return false;
+	for (size_t i = 0; i < access->n; i++)
+		if (scope_is_left_whole(*ret, access->scopes[i]))
+			return true;
+	return false;
+}
+
 bool cut_each(const struct packed_scopes *scopes, const struct access *access,
 	      void (*on_scope)(void *userdata, struct span scope), void *userdata)
 {
 	struct each each = { on_scope, userdata };
 	struct cut all = { access->scopes, NULL, access->n };
+	struct span whole;
 	bool unused;
 
 	if (scopes->count == 0)
 		return use_each(&all, &each);
+	if (is_whole(scopes, access, &whole)) {
+		on_scope(userdata, whole);
+		return true;
+	}
 	return with_cut(scopes, access, use_each, &each, &unused);
 }
 

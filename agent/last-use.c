@@ -32,7 +32,7 @@ static void look_at(struct agent *a, int r)
 		last_use_keep(a);
 }
 
-void last_use_verified(struct agent *a, token_ref ref, const struct last_use *was,
+bool last_use_verified(struct agent *a, token_ref ref, const struct last_use *was,
 		       const struct token_facts *facts)
 {
 	/* Instants of use are kept in seconds, so one note a second tells all. */
@@ -44,6 +44,7 @@ void last_use_verified(struct agent *a, token_ref ref, const struct last_use *wa
 	if (is_news)
 		look_at(a, carried_use(a->carried, facts->id, facts->last_used_us,
 				       facts->last_used_by));
+	return is_news;
 }
 
 void last_use_fetched(struct agent *a, struct span name, uint64_t now_us, struct span by)

@@ -15,13 +15,13 @@ void last_use_done(struct agent *a);
 
 /*
  * A good verification at this turn of the loop by whoever *facts names as the last: in the vault,
- * and noted before the caller replies. was: of the facts before.
+ * and noted before the caller replies. was: of the facts before. Whether there was anything to note.
  */
 struct last_use {
 	uint64_t used_us;
 	struct span by;
 };
-void last_use_verified(struct agent *a, token_ref ref, const struct last_use *was,
+bool last_use_verified(struct agent *a, token_ref ref, const struct last_use *was,
 		       const struct token_facts *facts);
 
 /* A fetch of a credential, likewise. */

@@ -79,6 +79,8 @@ void loop_forget(struct connection *c)
 {
 	struct loop *l = c->agent->loop;
 
+	/* What waited for it may be sources; and it may have been the last one that the agent's end waited for. */
+	c->agent->sources_changed = true;
 	/* By hand, too: whoever else has the descriptor would keep it in the set. */
 	(void)control(c, EPOLL_CTL_DEL, 0);
 	for (int i = l->at; i < l->n; i++)
@@ -177,9 +179,8 @@ int loop_turn(struct agent *a, bool wait)
 	}
 	if (due > 0)
 		due = sd_event_dispatch(a->event);
-	if (due < 0)
-		return due;
-	r = due > 0 || l->n > 0 || rounds;
+	/* Whatever comes of sd-event: what was found is not told again. */
+	r = due < 0 ? due : due > 0 || l->n > 0 || rounds;
 	serve_found(a);
 	if (rounds)
 		turns_round(a);

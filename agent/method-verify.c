@@ -226,10 +226,10 @@ static enum dispatched verify(struct request *req, const struct verify_call *cal
 		return verify_with_use(req, ref, facts, &told);
 	was = (struct last_use){ facts->last_used_us, facts->last_used_by };
 	note_use(req, facts);
-	last_use_verified(a, ref, &was, facts);
+	if (!last_use_verified(a, ref, &was, facts) && facts->binding == BINDING_NONE)
+		a->n_quiet++;
 	a->verified_total++;
 	audit_verified(req, facts->id, 1);
-	a->n_quiet++;
 	return reply_verify(req, facts, &told);
 }
 

@@ -224,19 +224,22 @@ static bool common_name(struct path *a, struct path *b, struct span *ret, bool *
 	return *ret_end || (more_a ? b->tail : a->tail);
 }
 
+bool scope_is_left_whole(struct span a, struct span b)
+{
+	struct path path_a = path_of(a);
+	size_t tail;
+
+	/* A double star may be written in two ways. */
+	return !path_a.tail && stands_for(path_of(b), path_a, &tail);
+}
+
 size_t scope_cut(struct span a, struct span b, char dst[static SCOPE_MAX])
 {
 	struct path path_a = path_of(a), path_b = path_of(b);
 	struct draft draft = { dst, 0 };
 	struct span part;
-	size_t tail;
 	bool end;
 
-	/* As most are: what the other covers is left as it is. */
-	if (!path_a.tail && stands_for(path_b, path_a, &tail)) {
-		memcpy(dst, a.p, a.n);
-		return a.n;
-	}
 	for (;;) {
 		if (!common_name(&path_a, &path_b, &part, &end))
 			return 0;

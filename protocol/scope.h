@@ -40,5 +40,8 @@ bool scope_is_within(struct span inner, const struct span outer[], size_t n);
  */
 size_t scope_cut(struct span a, struct span b, char dst[static SCOPE_MAX]);
 
+/* Both valid: whether scope_cut() would write a as it is, for b has all of it. Never where a ends in a double star. */
+bool scope_is_left_whole(struct span a, struct span b);
+
 /* Whether text is a name as in a scope's path: [A-Za-z0-9._-]+ */
 bool scope_name_is_valid(struct span text);
