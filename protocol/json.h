@@ -20,12 +20,15 @@ enum {
 	JSON_TEXT_MAX = 128 * 1024,
 	/* A member needs at least 5 bytes ("":0 and a comma), so that no text has more keys. */
 	JSON_KEYS_MAX = JSON_TEXT_MAX / 5 + 1,
-	/* A string has one note, a container two, and with what separates it no less than 3 bytes. */
-	JSON_NOTES_MAX = 2 * (JSON_TEXT_MAX / 3 + 1),
+	/*
+	 * A string has one note and at least 2 bytes, a container two and 2; but of those that are
+	 * still open there may be the first byte alone.
+	 */
+	JSON_NOTES_MAX = JSON_TEXT_MAX + JSON_DEPTH_MAX,
 };
 
 /*
- * The memory that json_check() needs beside the text, about 550 KB, of which it touches 8 bytes a
+ * The memory that json_check() needs beside the text, about 730 KB, of which it touches 8 bytes a
  * key: where each key of the open objects stands, and up to 5 bytes of its start; and 4 or 8 bytes a
  * string or container: how long it is. Nothing of values. It needs no preparation. After the call
  * only the notes mean something, to json_noted_root().

@@ -476,6 +476,52 @@ START_TEST(the_largest_texts_fit)
 }
 END_TEST
 
+/* A text of so many bytes: `start`, then `again` as often as there is room, then `end`. */
+static size_t fill(char *text, size_t size, const char *start, const char *again, const char *end)
+{
+	size_t n = (size_t)sprintf(text, "%s", start);
+
+	while (n + strlen(again) + strlen(end) < size)
+		n += (size_t)sprintf(text + n, "%s", again);
+	return n + (size_t)sprintf(text + n, "%s", end);
+}
+
+START_TEST(no_text_needs_more_memory_than_there_is)
+{
+	static const struct {
+		const char *start, *again, *end;
+		enum json_error error;
+	} texts[] = {
+		{ "{\"\":[0", ",[[[[[[[[[[[[[[]]]]]]]]]]]]]]", "]}", JSON_OK },
+		{ "{\"\":[0", ",[[[[[[[[[[[[[[]]]]]]]]]]]]]]", ",[[[[[[[[[[[[[[\"\"",
+		  JSON_NOT_JSON },
+		{ "{\"\":[0", ",[[[[[[[[[[[[[\"\"]]]]]]]]]]]]]", "]}", JSON_OK },
+		{ "{\"\":[0", ",\"\"", "]}", JSON_OK },
+		{ "{\"\":[0", ",[]", ",[[[[[[[[[[[[[[\"\"", JSON_NOT_JSON },
+		{ "{\"\":[0", ",{}", "]}", JSON_OK },
+		{ "{\"\":0", ",\"\":0", "}", JSON_DUPLICATE },
+		{ "{\"\":0", ",\"\":[]", ",\"\"", JSON_NOT_JSON },
+		{ "{\"\":[0", ",{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":0}}}}}}}", "]}",
+		  JSON_OK },
+	};
+	static struct {
+		struct json_scratch scratch;
+		unsigned char beyond[1 << 20];
+	} room;
+	static char text[JSON_TEXT_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		size_t n = fill(text, sizeof(text), texts[i].start, texts[i].again, texts[i].end);
+
+		memset(room.beyond, 0xa5, sizeof(room.beyond));
+		UNIT_CHECK(json_check((struct span){ text, n }, &room.scratch) == texts[i].error,
+			   "text %zu", i);
+		for (size_t at = 0; at < sizeof(room.beyond); at++)
+			UNIT_CHECK(room.beyond[at] == 0xa5, "text %zu, %zu beyond", i, at);
+	}
+}
+END_TEST
+
 static void walk(struct json_value root)
 {
 	static const struct {
@@ -615,7 +661,7 @@ UNIT_MAIN("json", what_is_json_is_taken_but_for_what_is_refused_on_purpose,
 	  every_pair_of_surrogates_the_wrong_way_is_refused,
 	  a_byte_is_judged_alike_wherever_it_stands_in_a_string, nesting_ends_at_sixteen,
 	  a_key_twice_is_found_among_few_and_many, a_key_is_the_same_however_it_is_spelt,
-	  the_largest_texts_fit, a_walk_gives_what_is_there, a_string_is_compared_as_it_is_meant,
+	  the_largest_texts_fit, no_text_needs_more_memory_than_there_is,
+	  a_walk_gives_what_is_there, a_string_is_compared_as_it_is_meant,
 	  a_string_without_escapes_is_not_copied_and_one_with_some_fits_exactly,
-	  a_number_is_an_integer_of_64_bits_or_none,
-	  every_error_has_a_text)
+	  a_number_is_an_integer_of_64_bits_or_none, every_error_has_a_text)
