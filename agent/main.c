@@ -205,7 +205,7 @@ static void warn(const char *text)
 
 static bool load_settings(struct agent *a)
 {
-	struct settings_message error;
+	struct settings_message error = { "there is no memory to read the settings" };
 
 	settings_init(&a->settings, a->user);
 	if (settings_load(&a->settings, a->paths.config, a->paths.config_given, a->uid, warn,
