@@ -58,7 +58,7 @@ static void put_in_force(struct agent *a, struct policy *policy, uint64_t read_u
 	policy_each_name(policy, resolve_name, a);
 	policy_each_name(policy, warn_of_missing, a);
 	resolve_admin_group(a);
-	policy_unref(a->policy);
+	policy_free(a->policy);
 	a->policy = policy;
 	a->access_generation++;
 	maps_retire(a);
@@ -112,7 +112,7 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 	struct candidate *c = calloc(1, sizeof(*c));
 
 	if (!c) {
-		policy_unref(policy);
+		policy_free(policy);
 		return -ENOMEM;
 	}
 	*c = (struct candidate){
@@ -131,7 +131,7 @@ static int look_up_names(struct agent *a, struct policy *policy, void (*done)(vo
 		names_ask_group(a->names, a->settings.admin_group);
 	policy_each_name(policy, ask_name, a);
 	if (names_barrier(a->names, on_named, c) < 0) {
-		policy_unref(policy);
+		policy_free(policy);
 		free(c);
 		return -ENOMEM;
 	}
@@ -163,7 +163,7 @@ bool rules_check(struct agent *a)
 		log_policy_error(&error);
 	else if (r < 0)
 		log_error("the policies can't be read: %s", strerror(-r));
-	policy_unref(policy);
+	policy_free(policy);
 	return r >= 0;
 }
 
@@ -226,9 +226,9 @@ void rules_done(struct agent *a)
 	/* Names that are still being looked up are not waited for. */
 	while ((c = a->candidates)) {
 		a->candidates = c->next;
-		policy_unref(c->policy);
+		policy_free(c->policy);
 		free(c);
 	}
-	policy_unref(a->policy);
+	policy_free(a->policy);
 	a->policy = NULL;
 }

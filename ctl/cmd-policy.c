@@ -88,12 +88,12 @@ static void take_policy(struct check *c, struct policy *p)
 
 static void check_files(struct check *c, const char *const files[], size_t n)
 {
-	_cleanup_(policy_unrefp) struct policy *all = NULL;
+	_cleanup_(policy_freep) struct policy *all = NULL;
 	struct policy_error e;
 	int r;
 
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_(policy_unrefp) struct policy *one = NULL;
+		_cleanup_(policy_freep) struct policy *one = NULL;
 
 		r = policy_load_files(&files[i], 1, &one, &e);
 		if (r < 0)
@@ -110,7 +110,7 @@ static void check_files(struct check *c, const char *const files[], size_t n)
 
 static void check_system(struct check *c)
 {
-	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	_cleanup_(policy_freep) struct policy *p = NULL;
 	struct policy_dirs dirs;
 	struct policy_error e;
 	int r;

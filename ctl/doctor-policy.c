@@ -50,7 +50,7 @@ static void on_change(void *userdata, const char *path)
 
 void doctor_policies(struct doctor *d)
 {
-	_cleanup_(policy_unrefp) struct policy *p = NULL;
+	_cleanup_(policy_freep) struct policy *p = NULL;
 	struct policy_dirs dirs;
 	struct policy_error e;
 	int r;

@@ -271,5 +271,5 @@ void doctor_unit(struct doctor *d, const char *unit)
 	find_socket(&u);
 	load_policy(&u);
 	look(&u);
-	policy_unref(u.policy);
+	policy_free(u.policy);
 }

@@ -166,11 +166,6 @@ int restore_place_give(const struct restore_place *p, struct new_file *f)
 	return r < 0 ? say_not_put(p, r) : EXIT_DONE;
 }
 
-bool restore_place_waits(const struct restore_place *p)
-{
-	return faccessat(p->dir_fd, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 /* ---- what the agent says ---- */
 
 int restore_place_result(const struct restore_place *p,

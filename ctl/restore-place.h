@@ -36,9 +36,6 @@ int restore_place_begin(const struct restore_place *p, struct new_file *ret) MUS
 /* Gives it to the agent: it takes it in by itself from now on. Likewise; ends f in any case. */
 int restore_place_give(const struct restore_place *p, struct new_file *f) MUST_USE;
 
-/* Whether it lies there still. */
-bool restore_place_waits(const struct restore_place *p);
-
 /*
  * What the agent said of what was given with this start; takes it away. 0; -ENOENT: it said nothing
  * of that.

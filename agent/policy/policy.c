@@ -7,7 +7,6 @@
  */
 #include "agent/policy/policy.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -19,17 +18,7 @@
 
 struct policy *policy_new_empty(void)
 {
-	struct policy *p = calloc(1, sizeof(*p));
-
-	if (p)
-		p->n_ref = 1;
-	return p;
-}
-
-struct policy *policy_ref(struct policy *p)
-{
-	p->n_ref++;
-	return p;
+	return calloc(1, sizeof(struct policy));
 }
 
 static void free_texts(char **texts, size_t n)
@@ -76,8 +65,10 @@ static void free_fetch(struct policy_fetch *f)
 	free(f->credentials);
 }
 
-static void free_policy(struct policy *p)
+void policy_free(struct policy *p)
 {
+	if (!p)
+		return;
 	for (size_t i = 0; i < p->n_access; i++) {
 		free_selector(&p->access[i].who);
 		free_scopes(p->access[i].scopes, p->access[i].n_scopes);
@@ -97,15 +88,6 @@ static void free_policy(struct policy *p)
 	free_texts(p->paths, p->n_paths);
 	free_texts(p->ignored, p->n_ignored);
 	free(p);
-}
-
-void policy_unref(struct policy *p)
-{
-	if (!p)
-		return;
-	assert(p->n_ref > 0);
-	if (--p->n_ref == 0)
-		free_policy(p);
 }
 
 typedef void on_name_fn(void *userdata, struct policy_id *id, bool group);
@@ -272,7 +254,7 @@ static int read_sources(struct policy *p, struct sources *s, struct policy_error
 int policy_load(const char *const dirs[], size_t n_dirs, uid_t trusted_uid, struct policy **ret,
 		struct policy_error *ret_error)
 {
-	_cleanup_(policy_unrefp)
+	_cleanup_(policy_freep)
 	struct policy *p = policy_new_empty();
 	_cleanup_(sources_done)
 	struct sources s = { NULL, 0 };
@@ -294,7 +276,7 @@ int policy_load(const char *const dirs[], size_t n_dirs, uid_t trusted_uid, stru
 int policy_load_files(const char *const files[], size_t n_files, struct policy **ret,
 		      struct policy_error *ret_error)
 {
-	_cleanup_(policy_unrefp)
+	_cleanup_(policy_freep)
 	struct policy *p = policy_new_empty();
 	_cleanup_(sources_done)
 	struct sources s = { NULL, 0 };

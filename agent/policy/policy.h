@@ -104,7 +104,6 @@ struct policy_verify { /* [Verify] */
 };
 
 struct policy {
-	unsigned n_ref;
 	struct policy_access *access;
 	size_t n_access;
 	struct policy_credential *credentials; /* sorted by name */
@@ -130,7 +129,7 @@ struct policy {
  * trusted_uid and not writable by anyone else, judged on the open descriptor; files must be
  * regular, at most 1 MiB, UTF-8 without NUL. Everything is read before anything is judged; one
  * mistake refuses it all. Names are not looked up: see policy_each_name().
- * Returns 0 with a policy that is the caller's (policy_unref()), or -EINVAL with *ret_error;
+ * Returns 0 with a policy that is the caller's (policy_free()), or -EINVAL with *ret_error;
  * -ENOMEM.
  */
 int policy_load(const char *const dirs[], size_t n_dirs, uid_t trusted_uid, struct policy **ret,
@@ -143,13 +142,11 @@ int policy_load(const char *const dirs[], size_t n_dirs, uid_t trusted_uid, stru
 int policy_load_files(const char *const files[], size_t n_files, struct policy **ret,
 		      struct policy_error *ret_error) MUST_USE;
 
-/* A policy that says nothing, or NULL where memory is short. The caller's, for policy_unref(). */
+/* A policy that says nothing, or NULL where memory is short. The caller's, for policy_free(). */
 struct policy *policy_new_empty(void);
-/* One more owner of p. Returns p. */
-struct policy *policy_ref(struct policy *p);
-/* One owner less; the last one frees it. NULL is fine. */
-void policy_unref(struct policy *p);
-DEFINE_CLEANUP(struct policy *, policy_unref)
+/* NULL is fine. */
+void policy_free(struct policy *p);
+DEFINE_CLEANUP(struct policy *, policy_free)
 
 /*
  * Calls on_name for every name (not number) that a User=, Group= or Owner= gives, a name possibly

@@ -10,7 +10,7 @@
  * Adds what the text of one file says to p. `path` is what places in the policy point to: it must
  * live as long as p.
  * Returns 0, -EINVAL with *ret_error, or -ENOMEM; after a failure p is only good for
- * policy_unref().
+ * policy_free().
  */
 int rules_read(struct policy *p, const char *path, struct span text, struct policy_error *ret_error)
 	MUST_USE;

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	r = policy_load(dirs, ARRAY_SIZE(dirs), 0, &p, &error);
 	if (r == 0) {
 		decide(p);
-		policy_unref(p);
+		policy_free(p);
 	} else {
 		FUZZ_HOLDS(r == -EINVAL && error.message[0] && error.file[0]);
 		FUZZ_HOLDS(!strchr(error.message, '\n'));

@@ -80,7 +80,7 @@ START_TEST(what_a_user_reaches_adds_up)
 		access_done(&access);
 		access_done(&access);
 	}
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 
@@ -111,7 +111,7 @@ START_TEST(no_scope_stands_within_the_others)
 		p = policy_with_numbers(text);
 		ck_assert_int_eq(access_of(p, &owner, &access), 0);
 		/* The texts are the access's own. */
-		policy_unref(p);
+		policy_free(p);
 		if (strcmp(pairs[i][0], "a:r a/*/**:r a/**:r") == 0)
 			ck_assert(strcmp(joined(access.scopes, access.n), pairs[i][1]) == 0 ||
 				  strcmp(joined(access.scopes, access.n), "a/*/**:r a:r") == 0);
@@ -187,7 +187,7 @@ START_TEST(the_fewest_scopes_stand_for_all_that_were_given_and_no_more)
 	struct policy_id user = { .any = true };
 	struct policy_access section = { .who = { .users = &user, .n_users = 1 },
 					 .scopes = scopes };
-	struct policy p = { .n_ref = 1, .access = &section, .n_access = 1 };
+	struct policy p = { .access = &section, .n_access = 1 };
 	const struct subject owner = HOST(CI);
 
 	for (unsigned round = 0; round < 3000; round++) {
@@ -282,7 +282,7 @@ START_TEST(a_verifier_is_told_what_its_sections_let_it_know)
 		struct policy *p = policy_with_numbers(rows[i].policy);
 
 		ck_assert_str_eq(tells(p, &peer, rows[i].access), rows[i].told);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST

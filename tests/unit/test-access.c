@@ -98,7 +98,7 @@ START_TEST(selectors_of_a_kind_are_alternatives_and_all_kinds_must_hold)
 		ck_assert(verify_is_allowed(p, &rows[i].who) == rows[i].matches);
 		ck_assert(fetch_is_allowed(p, &rows[i].who, SPAN("c"), false, NULL) ==
 			  rows[i].matches);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST
@@ -187,7 +187,7 @@ START_TEST(the_hot_path_is_told_what_it_need_not_know)
 
 		ck_assert(verify_needs_peer(p) == rows[i].peer);
 		ck_assert(verify_needs_unit(p) == rows[i].unit);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST
@@ -234,7 +234,7 @@ START_TEST(a_credential_goes_to_whom_a_section_names_and_by_the_unit_alone_on_th
 					   &by) == (rows[i].by_unit != 0));
 		ck_assert_uint_eq(by ? by->place.line : 0, rows[i].by_unit);
 	}
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 
@@ -261,8 +261,8 @@ START_TEST(credentials_are_found_by_their_whole_name)
 	ck_assert(!fetch_needs_unit(p, SPAN("ab")));
 	ck_assert(fetch_needs_unit(p, SPAN_NONE));
 	ck_assert(!fetch_needs_unit(empty, SPAN_NONE));
-	policy_unref(p);
-	policy_unref(empty);
+	policy_free(p);
+	policy_free(empty);
 }
 END_TEST
 
@@ -279,7 +279,7 @@ START_TEST(a_policy_that_says_nothing_gives_nothing_but_verify)
 	ck_assert(!fetch_is_allowed(p, &who, SPAN("a"), true, NULL));
 	ck_assert(verify_is_allowed(p, &who));
 	ck_assert(verify_is_allowed(p, &container));
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 

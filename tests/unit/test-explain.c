@@ -125,7 +125,7 @@ START_TEST(a_fetch_is_explained_by_its_line_or_by_the_nearest_and_what_of_it_doe
 		explanation_done(&e);
 		explanation_done(&e);
 	}
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 
@@ -190,7 +190,7 @@ START_TEST(what_does_not_hold_is_told_for_each_kind)
 			 rows[i].said);
 		ck_assert_str_eq(text_of(&e), said);
 		explanation_done(&e);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST
@@ -251,7 +251,7 @@ START_TEST(an_access_is_explained_by_the_scopes_that_give_it_or_what_is_reached_
 		ck_assert_str_eq(text_of(&e), rows[i].said);
 		explanation_done(&e);
 	}
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 
@@ -296,7 +296,7 @@ START_TEST(a_verifier_is_explained_by_all_sections_that_match)
 		ck_assert_int_eq(explain_verify(p, &rows[i].who, who_text(rows[i].who.uid), &e), 0);
 		ck_assert_str_eq(text_of(&e), rows[i].said);
 		explanation_done(&e);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST
@@ -346,7 +346,7 @@ START_TEST(an_explanation_never_tells_another_story_than_the_decision)
 				ck_assert_uint_ge(e.n, 1);
 				explanation_done(&e);
 			}
-			policy_unref(p);
+			policy_free(p);
 		}
 	}
 }

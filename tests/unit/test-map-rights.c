@@ -81,7 +81,7 @@ START_TEST(a_map_tells_what_the_sections_with_map_yes_tell_and_nothing_of_the_ot
 
 		ck_assert_int_eq(map_is_offered(p), rows[i].offered);
 		ck_assert_str_eq(rights_text(p, &peer), rows[i].rights);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST
@@ -100,7 +100,7 @@ START_TEST(peers_of_other_users_and_units_have_maps_by_what_matches_them)
 	ck_assert_str_eq(rights_text(p, &api), " c:d");
 	ck_assert_str_eq(rights_text(p, &both), " a:b c:d");
 	ck_assert_str_eq(rights_text(p, &elsewhere), " c:d");
-	policy_unref(p);
+	policy_free(p);
 }
 END_TEST
 
@@ -113,13 +113,13 @@ static bool are_equal(const char *a, const char *b)
 
 	ck_assert_int_eq(map_rights_of(p, &peer, &x), 1);
 	ck_assert_int_eq(map_rights_of(q, &peer, &y), 1);
-	policy_unref(p);
+	policy_free(p);
 	/* They do not need the policy any more. */
 	equal = map_rights_equal(&x, &y) && map_rights_equal(&y, &x);
 	ck_assert_int_eq(equal, map_rights_equal(&x, &y) || map_rights_equal(&y, &x));
 	map_rights_done(&x);
 	map_rights_done(&y);
-	policy_unref(q);
+	policy_free(q);
 	return equal;
 }
 
@@ -161,7 +161,7 @@ START_TEST(a_scope_is_cut_to_what_is_told)
 		map_rights_cut(&rights, span_of(rows[i][1]), say, NULL);
 		ck_assert_str_eq(said, rows[i][2]);
 		map_rights_done(&rights);
-		policy_unref(p);
+		policy_free(p);
 	}
 }
 END_TEST

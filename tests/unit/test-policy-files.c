@@ -44,7 +44,7 @@ static const char *load_text(void)
 
 	if (r == 0) {
 		snprintf(said, sizeof(said), "%s", policy_text(p));
-		policy_unref(p);
+		policy_free(p);
 		return said;
 	}
 	ck_assert_int_eq(r, -EINVAL);
@@ -72,10 +72,10 @@ START_TEST(no_directory_or_an_empty_one_says_nothing)
 	ck_assert_str_eq(load_text(), "");
 	ck_assert_int_eq(policy_load(&none, 1, geteuid(), &p, &e), 0);
 	ck_assert_uint_eq(p->n_paths, 0);
-	policy_unref(p);
+	policy_free(p);
 	ck_assert_int_eq(policy_load(NULL, 0, geteuid(), &p, &e), 0);
-	policy_unref(p);
-	policy_unref(NULL);
+	policy_free(p);
+	policy_free(NULL);
 }
 END_TEST
 
@@ -264,7 +264,7 @@ START_TEST(what_neither_root_nor_the_agent_owns_is_not_read)
 		load_text(),
 		"etc/10.policy:0: owned by uid 4711; only what root owns is read (chown root it)");
 	ck_assert_int_eq(policy_load(&etc, 1, 4711, &p, &e), 0);
-	policy_unref(p);
+	policy_free(p);
 	ck_assert_int_eq(policy_load(&etc, 1, 4712, &p, &e), -EINVAL);
 	ck_assert_str_eq(
 		e.message,
@@ -299,7 +299,7 @@ START_TEST(single_files_are_read_by_whatever_name_and_owner)
 	ck_assert_int_eq(chmod(scratch_path("a"), 0666), 0);
 	ck_assert_int_eq(policy_load_files(files, 2, &p, &e), 0);
 	ck_assert_str_eq(policy_text(p), "verify@1 u:b@2\nverify@1 u:a@2\n");
-	policy_unref(p);
+	policy_free(p);
 	ck_assert_int_eq(unlink(files[1]), 0);
 	ck_assert_int_eq(policy_load_files(files, 2, &p, &e), -EINVAL);
 	ck_assert_str_eq(e.file, files[1]);
@@ -334,7 +334,7 @@ START_TEST(a_file_replaced_while_it_is_read_is_whole)
 		said = policy_text(p);
 		ck_assert(strcmp(said, "verify@1 u:old@2\n") == 0 ||
 			  strcmp(said, "verify@1 u:newer@2\n") == 0);
-		policy_unref(p);
+		policy_free(p);
 	}
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
