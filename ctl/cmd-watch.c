@@ -29,9 +29,9 @@ static void print_event(const struct jeton_event *e)
 {
 	char when[64];
 
-	printf("%" PRIi64 "  %s  %-9s", e->seq,
+	printf("%" PRIi64 "  %s  %-*s", e->seq,
 	       time_format_local((uint64_t)e->at_us, when, sizeof(when)),
-	       jeton_event_kind_text(e->kind));
+	       e->token || e->credential ? 9 : 0, jeton_event_kind_text(e->kind));
 	if (e->token) {
 		printf("  ");
 		print_text(e->token->id);

@@ -117,8 +117,8 @@ static const struct helper *find_by_word(const char *word)
 		if (!strcmp(h->name, word))
 			return h;
 	near = near_find(word, name_at, NULL);
-	fail(EXIT_USAGE, "'%.50s' is no tool that it serves%s%s; jeton-helper --help lists them",
-	     word, near ? "; did you mean " : "", near ? near : "");
+	fail(EXIT_USAGE, "'%.50s' is no tool that it serves%s%s%s; jeton-helper --help lists them",
+	     word, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 	return NULL;
 }
 

@@ -210,7 +210,7 @@ def events_of_any_kind_are_told():
 
     tool.agent.answers["Watch"] = watch
     out = tool("watch").has(1, None, "missed").out
-    assert re.fullmatch(rf"1  1970-.* UTC  issued     {id}  ci\\x1b, of uid 77\n2  .*  put        m\n3  .*  reloaded *\n", out), out
+    assert re.fullmatch(rf"1  1970-.* UTC  issued     {id}  ci\\x1b, of uid 77\n2  .*  put        m\n3  .*  reloaded\n", out), out
     out = tool("watch", "--json").has(1).out
     assert [json.loads(line) for line in out.splitlines()] == events
     tool("watch", "--after", "5").has(1, "^$", "missed")
