@@ -104,19 +104,28 @@ void index_add(struct index *ix, uint32_t object)
 	*head = object;
 }
 
-uint32_t index_find_evenly(const struct index *ix, uint64_t number)
+/* All bits where n is 0, else none. */
+static inline uint32_t mask_of_zero(uint32_t n)
+{
+	return (uint32_t)(((uint64_t)n - 1) >> 32);
+}
+
+uint32_t index_find_evenly(const struct index *ix, uint64_t number, uint32_t spare)
 {
 	enum { STEPS = 8 }; /* one chain in a million is longer */
-	uint32_t object = index_first(ix, index_mix(number)), found = 0;
+	uint32_t next = index_first(ix, index_mix(number)), found = 0;
 
 	/* No object lies at 0, but with one anywhere there is memory, which can be looked at. */
-	for (unsigned i = 0; ix->n > 0 && (i < STEPS || object); i++) {
-		const struct numbered *o = ref_at(ix->base, object);
+	for (unsigned i = 0; ix->n > 0 && (i < STEPS || next); i++) {
+		/* At the end of the chain the spare, once, where nothing was found in it. */
+		uint32_t turn = spare & mask_of_zero(next | found);
+		const struct numbered *o = ref_at(ix->base, next | turn);
 		uint64_t differs = o->number ^ number;
 
 		/* The high bit of what is negated or itself: set but for 0. */
-		found |= object & ~-(uint32_t)((differs | -differs) >> 63);
-		object = o->next & -(uint32_t)(((uint64_t)object + UINT32_MAX) >> 32);
+		found |= next & ~-(uint32_t)((differs | -differs) >> 63);
+		next = o->next & ~mask_of_zero(next);
+		spare &= ~-(uint32_t)(turn != 0);
 	}
 	return found;
 }

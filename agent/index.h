@@ -23,8 +23,8 @@ static inline uint32_t *index_bucket(const struct index *ix, uint64_t hash)
 {
 	size_t b = (size_t)hash & (2 * ix->low - 1);
 
-	if (b >= ix->n_buckets)
-		b &= ix->low - 1;
+	/* No branch: it could not be foreseen, and which ids it goes one way for could be measured. */
+	b &= (ix->low - 1) | -(size_t)(b < ix->n_buckets);
 	return (uint32_t *)(void *)ix->buckets.region.base + b;
 }
 
@@ -80,9 +80,11 @@ struct numbered {
 
 /*
  * The object of this number, 0: none; with the same steps for either, so that who measures how long
- * an answer takes does not learn which it was. Dearer than a look along the chain.
+ * an answer takes does not learn which it was. Where there is none, `spare` (0: no object) is looked
+ * at in its place, where its turn would have been: as many objects lie in the processor's caches
+ * afterwards, and each was waited for. Dearer than a look along the chain.
  */
-uint32_t index_find_evenly(const struct index *ix, uint64_t number);
+uint32_t index_find_evenly(const struct index *ix, uint64_t number, uint32_t spare);
 
 /*
  * Mixes a number of which any bits may be alike, so that the low bits of the result depend on all.

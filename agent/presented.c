@@ -32,7 +32,8 @@ enum verdict present(struct agent *a, struct span value, uint64_t now_us, struct
 		return vault_is_over(a->vault, ret->ref, now_us) ? VERDICT_EXPIRED : VERDICT_GOOD;
 	}
 	ended = vault_find_ended_evenly(a->vault, ret->id);
-	if (ret->ref != REF_NONE || !ended || !ended_hash_may_be(ended, ret->hash))
+	/* In this order: the first decides for either, and is foreseen. */
+	if (!ended || !ended_hash_may_be(ended, ret->hash) || ret->ref != REF_NONE)
 		return VERDICT_INVALID;
 	ret->row = ended->row;
 	return VERDICT_ENDED;

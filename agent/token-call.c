@@ -46,7 +46,8 @@ struct found find_own(struct request *req, bool admin, struct span name, uint64_
 
 	if (looked != REF_NONE)
 		owner = vault_owner(req->agent->vault, looked);
-	if (ref == REF_NONE && ended)
+	/* In this order: of what is active and what there is none of, the first decides for either. */
+	if (ended && ref == REF_NONE)
 		owner = ended->owner;
 	if (!may_handle(req, admin, name, owner->uid, owner->name))
 		return (struct found){};

@@ -133,12 +133,12 @@ token_ref vault_find(const struct vault *v, uint64_t id)
 
 token_ref vault_find_evenly(const struct vault *v, uint64_t id, token_ref *ret_looked)
 {
-	token_ref ref, looked;
+	token_ref spare = expiry_any(&v->expiry, (uint32_t)index_mix(id)), ref, looked;
 
 	_Static_assert(offsetof(struct token, id) == offsetof(struct numbered, number), "by its id");
-	ref = index_find_evenly(&v->ids, id);
+	ref = index_find_evenly(&v->ids, id, spare);
 	/* No branch: one that goes as it was not foreseen takes longer. */
-	looked = ref | (expiry_any(&v->expiry, (uint32_t)index_mix(id)) & -(token_ref)(ref == REF_NONE));
+	looked = ref | (spare & -(token_ref)(ref == REF_NONE));
 	*ret_looked = looked;
 	return looked && token_at(v, looked)->flags & TOKEN_IS_VISIBLE ? ref : REF_NONE;
 }
@@ -149,7 +149,7 @@ const struct ended_token *vault_find_ended_evenly(const struct vault *v, uint64_
 
 	_Static_assert(offsetof(struct ended_node, token.id) == offsetof(struct numbered, number),
 		       "by its token's id");
-	ref = index_find_evenly(&v->ended.index, id);
+	ref = index_find_evenly(&v->ended.index, id, 0);
 	return ref ? &ended_at(&v->ended, ref)->token : NULL;
 }
 
