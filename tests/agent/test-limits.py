@@ -3,10 +3,14 @@
 of it, and everybody else is served as before."""
 
 import array
+import contextlib
 import fcntl
 import json
 import os
 import resource
+import shutil
+import signal
+import subprocess
 import termios
 import threading
 import time
@@ -335,6 +339,53 @@ def running_out_of_descriptors_neither_spins_nor_stops_the_agent():
         c.close()
     wait_until(lambda: serves(agent.connect(ALICE)), "new clients are served again")
     assert len(agent.log().splitlines()) < 60, "a line for each refusal"
+
+
+def strace():
+    return None if shutil.which("strace") else "no strace"
+
+
+@contextlib.contextmanager
+def failing(agent, call, error):
+    """All calls of this name fail in the agent with this error."""
+    with open(f"{agent.dir}/../strace-{call}", "w", encoding="ascii") as said:
+        tracer = subprocess.Popen(["strace", "-f", "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-p",
+                                   str(agent.pid)], stdin=subprocess.DEVNULL, stderr=said)
+
+    def calls():
+        with open(said.name, encoding="utf-8", errors="replace") as f:
+            return f.read().count("(INJECTED)")
+
+    def is_traced():
+        with open(f"/proc/{agent.pid}/status", encoding="ascii") as f:
+            return "\nTracerPid:\t0\n" not in f.read()
+    wait_until(is_traced, "strace")
+    try:
+        yield calls
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(60)
+
+
+@test(needs=[root, strace], timeout=150)
+def where_the_whole_machine_has_no_files_left_who_is_connected_is_served_and_others_wait_and_come_in():
+    agent = Agent().start()
+    first = agent.connect(BOB)
+    token = first.call("Issue", name="n")["token"]
+    with failing(agent, "accept4", "ENFILE") as calls:
+        waiting = [agent.connect(ALICE) for _ in range(10)]
+        wait_until(lambda: calls() > 0, "nobody can be let in")
+        assert first.call("Verify", token=token) and first.call("Issue", name="m")
+        before, start, used = calls(), time.monotonic(), cpu_seconds(agent.pid)
+        wait_until(lambda: calls() > before + 4, "it tries again")
+        took = time.monotonic() - start
+        # As often as it rests, and twice each time: once with what it keeps for such a moment.
+        assert calls() - before < 10 + 20 * took, f"{calls() - before} tries in {took:.2f} s"
+        assert cpu_seconds(agent.pid) - used < 0.1 + took / 2
+        assert first.call("Verify", token=token)
+    assert all(serves(c) for c in waiting), "they come in"
+    assert serves(agent.connect(ALICE))
+    assert len(agent.log().splitlines()) < 20, "a line for each try"
 
 
 @test(needs=[root])

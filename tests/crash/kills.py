@@ -12,6 +12,10 @@ from jeton import Exit, program, wait_until
 from world import (CHANGES, GONE, PASSPHRASE, Issue, Lock, Rekey, World, furnish, new_agent, old_store, settle,
                    verify_all)
 
+# Of what is chosen at random: the same in each run where JETON_SEED is set.
+SEED = os.environ.get("JETON_SEED") or str(random.SystemRandom().randrange(1 << 32))
+_random = random.Random(SEED)
+
 # So many tokens, and the next point begins with few again.
 MANY = 60
 
@@ -219,7 +223,7 @@ class AtStart:
         self.agent.give(self.image)
         struck = 0
         for _ in range(n):
-            if self.once("kill {} {}".format(*random.choice(points))) is None:
+            if self.once("kill {} {}".format(*_random.choice(points))) is None:
                 struck += 1
             else:
                 self.agent.kill()
