@@ -256,6 +256,7 @@ static enum dispatched derive(struct request *req, const struct issue_call *call
 	struct span scope;
 	bool ok;
 
+	req->about.token = parent->id;
 	if (parent->binding != BINDING_NONE && call->binding.is_set &&
 	    call->binding.value != parent->binding)
 		return reply_invalid_parameter(req, "binding");
