@@ -374,6 +374,10 @@ class Model:
         self.policy = self.policies[policy]
         return Answer()
 
+    def administers(self, user):
+        """Rekey, Backup, and Reload where it has nothing but a backup to take in: nothing becomes another."""
+        return Answer(() if self.is_admin(user) else {"PermissionDenied"})
+
     def lock(self, user, passphrase):
         if not self.is_admin(user):
             return Answer({"PermissionDenied"})

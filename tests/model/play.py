@@ -2,13 +2,17 @@
 the model."""
 
 import contextlib
+import ctypes
+import ctypes.util
 import os
+import socket
 import sys
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "agent"))
 
 import jeton  # noqa: E402
 import steps as sequences  # noqa: E402
+from credentials import with_fd  # noqa: E402
 from jeton import ALICE, BOB, IS_ROOT, Agent, revalued, wait_until  # noqa: E402
 from model import DEFAULT, MAX, MIN, MINTED_LENGTH, YEAR, Model, reach  # noqa: E402
 from varlink import Error, Mismatch  # noqa: E402
@@ -55,6 +59,15 @@ def policy_text(policy):
     return "\n".join(lines) + "\n"
 
 
+def sealed_box(data, public_key):
+    """As libsodium's crypto_box_seal."""
+    sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
+    out = ctypes.create_string_buffer(len(data) + 48)
+    assert sodium.sodium_init() >= 0
+    assert sodium.crypto_box_seal(out, data, ctypes.c_ulonglong(len(data)), public_key) == 0
+    return out.raw
+
+
 def _lifetime(step, depth):
     """In seconds. Tokens of different depths end at different parts of a unit, graces at yet
     another, and none at a whole one, so that no end comes close to another or to now."""
@@ -77,6 +90,7 @@ class Player:
         self.batch = []  # what was sent and not yet answered: (step, answer, expected)
         self.client, self.user, self.clients = None, None, {}
         self.offset = 0
+        self.backup = None, None  # the bytes, and what was held
         self.strayed = self.started_behind = False  # see do_astray()
         self.n_calls = 0
 
@@ -378,6 +392,52 @@ class Player:
         self.send(step, "Unlock", {"passphrase": getattr(self, "passphrase", "none")}, answer,
                   lambda reply: None)
         self.flush()
+
+    # ---- keys and copies
+
+    def do_rekey(self, step):
+        self.send(step, "Rekey", {}, self.model.administers(step["user"]), lambda reply: None)
+
+    def do_backup(self, step):
+        self.flush()
+        if not self.model.is_admin(step["user"]):
+            self.send(step, "Backup", {}, self.model.administers(step["user"]), None)
+            return
+        self.n_calls += 1
+        client = self.connection(step["user"])
+        client.send("Backup", {})
+        data = bytearray()
+        with socket.socket(fileno=with_fd(client)[1]) as sock:
+            sock.settimeout(100)
+            while piece := sock.recv(1 << 20):
+                data += piece
+        self.backup = bytes(data), self.held()
+
+    def held(self):
+        return self.model.held.value, self.model.held.revision
+
+    def do_restore(self, step):
+        """What this very agent once told comes back to it: it knows all of it, and later. Not where the value that
+        is held was changed since: one that was forgotten comes back."""
+        self.flush()
+        data, held = self.backup
+        if data is None or held != self.held():
+            return
+        with open(f"{self.agent.state}/restore.pub", "rb") as f:
+            boxed = sealed_box(data[16:48], f.read())
+        path = f"{self.agent.state}/restore"
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as f:
+            os.fchown(f.fileno(), os.stat(self.agent.state).st_uid, -1)
+            f.write(b"jeton restore\0\0\1" + boxed + data[48:])
+        self.send({**step, "user": "admin"}, "Reload", {}, self.model.administers("admin"), lambda reply: None)
+        self.flush()
+        try:
+            wait_until(lambda: not os.path.exists(path), "", self.patience, 0.002)
+        except AssertionError:
+            raise Difference(step, "a backup is not taken in") from None
+        if os.path.exists(f"{path}.bad"):
+            raise Difference(step, f"a backup is refused: {self.agent.log()[-2000:]}")
+        self.check_count()
 
     # ---- time, and the agent's own
 

@@ -55,6 +55,9 @@ def _parts(rng):
         "astray": (0.6, lambda: {"token": 0}),
         "restart": (0.5, lambda: {"kill": rng.random() < 0.6, "away": _some(rng, 0, 0, 1, 3),
                                   "back": _some(rng, 0, 0, 0, 1, 800)}),
+        "rekey": (0.3, dict),
+        "backup": (0.4, dict),
+        "restore": (0.4, dict),
         "lock": (0.1, lambda: {"passphrase": "as good as any"}),
         "unlock": (0.05, dict),
     }
@@ -78,7 +81,7 @@ def sequence(seed, n):
         if number == unlock_at:
             what = "unlock"
         step = {"n": number, "user": user, "do": what, **parts[what][1]()}
-        if what in ("lock", "unlock", "reload", "put", "forget", "revoke_all") and (
+        if what in ("lock", "unlock", "reload", "put", "forget", "revoke_all", "rekey", "backup") and (
                 rng.random() < 0.8):
             step["user"] = "admin"
         if what == "lock":
