@@ -112,7 +112,7 @@ struct agent {
 	sd_event *event;
 	struct loop *loop; /* beside it: connections */
 	struct {
-		bool is_one; /* the loop has begun */
+		bool is_one;			/* the loop has begun */
 		uint64_t real_us, monotonic_us; /* 0: nobody has asked yet */
 	} turn;
 	bool sources_changed; /* of sd-event, outside of what it calls: loop.c looks at them then */

@@ -253,7 +253,8 @@ static bool takes_most(struct connection *c)
 
 	if (c->send_room == 0 && getsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &c->send_room, &n) < 0)
 		c->send_room = 1;
-	return c->send_room >= 4 * OUT_MOST && ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread < c->send_room / 2;
+	return c->send_room >= 4 * OUT_MOST && ioctl(c->fd, SIOCOUTQ, &unread) == 0 &&
+	       unread < c->send_room / 2;
 }
 
 enum next connection_flush_some(struct connection *c)

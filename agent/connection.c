@@ -171,7 +171,9 @@ static enum next answer_message(struct connection *c, struct span message)
 		(void)connection_flush(c);
 		return CLOSE;
 	}
-	return c->agent->out.n >= c->agent->out_most || c->agent->out_fd >= 0 ? connection_flush_some(c) : GO_ON;
+	return c->agent->out.n >= c->agent->out_most || c->agent->out_fd >= 0
+		       ? connection_flush_some(c)
+		       : GO_ON;
 }
 
 /* Others get their turn, with nothing of this one's in agent->out. */

@@ -100,7 +100,8 @@ static bool use_each(const struct cut *cut, void *userdata)
 }
 
 /* Whether there is one scope, and one of the access has all of it: then nothing is cut, whatever else there is. */
-static bool is_whole(const struct packed_scopes *scopes, const struct access *access, struct span *ret)
+static bool is_whole(const struct packed_scopes *scopes, const struct access *access,
+		     struct span *ret)
 {
 	unsigned at = 0;
 

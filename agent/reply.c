@@ -12,7 +12,8 @@
 #define OURS "io.jeton.Agent."
 
 /* Words as JSON has them. */
-static const struct span states[] = { SPAN("\"active\""), SPAN("\"expired\""), SPAN("\"revoked\"") };
+static const struct span states[] = { SPAN("\"active\""), SPAN("\"expired\""),
+				      SPAN("\"revoked\"") };
 static const struct span bindings[] = { SPAN("\"none\""), SPAN("\"process\""), SPAN("\"unit\"") };
 static const char *const binding_names[] = { "none", "process", "unit" };
 static const char *const end_names[] = {
@@ -215,10 +216,10 @@ static size_t token_room(const struct token_facts *facts)
 {
 	enum { KEYS_AND_NUMBERS = 1024 };
 
-	return KEYS_AND_NUMBERS + facts->scopes.count * JSON_PLAIN_ROOM(1U) + facts->scopes.n_bytes +
-	       JSON_STRING_ROOM(facts->name.n) + JSON_STRING_ROOM(facts->owner_name.n) +
-	       JSON_STRING_ROOM(facts->last_used_by.n) + JSON_STRING_ROOM(facts->credential.n) +
-	       JSON_STRING_ROOM(facts->issued_to.n);
+	return KEYS_AND_NUMBERS + facts->scopes.count * JSON_PLAIN_ROOM(1U) +
+	       facts->scopes.n_bytes + JSON_STRING_ROOM(facts->name.n) +
+	       JSON_STRING_ROOM(facts->owner_name.n) + JSON_STRING_ROOM(facts->last_used_by.n) +
+	       JSON_STRING_ROOM(facts->credential.n) + JSON_STRING_ROOM(facts->issued_to.n);
 }
 
 static char *token_at(char *to, const struct token_facts *facts)
@@ -235,7 +236,8 @@ static char *token_at(char *to, const struct token_facts *facts)
 	to = word_at(json_at(to, ",\"state\":"), states[facts->state]);
 	to = word_at(json_at(to, ",\"binding\":"), bindings[facts->binding]);
 	to = json_at(to, ",\"usesLeft\":");
-	to = facts->uses_left == USES_UNLIMITED ? json_at(to, "null") : json_int_at(to, facts->uses_left);
+	to = facts->uses_left == USES_UNLIMITED ? json_at(to, "null")
+						: json_int_at(to, facts->uses_left);
 	to = id_at(json_at(to, ",\"parent\":"), facts->parent);
 	to = id_at(json_at(to, ",\"replacedBy\":"), facts->replaced_by);
 	to = text_at(json_at(to, ",\"credential\":"), facts->credential);

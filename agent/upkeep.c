@@ -118,8 +118,8 @@ bool upkeep_believes_clock(struct agent *a)
 
 static void start_clock(struct agent *a)
 {
-	wall_clock_start(&a->wall_clock, time_now_us(), boot_now_us(), vault_next_expiry_us(a->vault),
-			 audit_loaded_last_us(a));
+	wall_clock_start(&a->wall_clock, time_now_us(), boot_now_us(),
+			 vault_next_expiry_us(a->vault), audit_loaded_last_us(a));
 	(void)upkeep_believes_clock(a);
 }
 

@@ -38,8 +38,8 @@ static bool read_flag(struct json_value value, bool *ret)
 }
 
 /* One member of the message itself. False where it is wrong. */
-static inline bool read_member(struct json_value key, struct json_value value, struct text_space *text,
-			struct call *call)
+static inline bool read_member(struct json_value key, struct json_value value,
+			       struct text_space *text, struct call *call)
 {
 	bool upgrade;
 

@@ -149,7 +149,8 @@ static enum json_error check_odd_string(struct checker *c, bool *escapes)
  * rest is done with, which can be all in registers.
  */
 static __attribute__((noinline)) enum json_error apart(struct checker c,
-						       enum json_error (*check)(struct checker *c, bool *escapes),
+						       enum json_error (*check)(struct checker *c,
+										bool *escapes),
 						       bool *ret_escapes, const char **ret_p)
 {
 	bool escapes = false;

@@ -70,7 +70,8 @@ static inline void json_walk_value(struct json_iter *it, struct json_value *ret)
 }
 
 /* As json_next_element(). */
-static inline __attribute__((always_inline)) bool json_walk(struct json_iter *it, struct json_value *ret_value)
+static inline __attribute__((always_inline)) bool json_walk(struct json_iter *it,
+							    struct json_value *ret_value)
 {
 	it->p = json_walk_space(it->p, it->end);
 	if (it->p == it->end)

@@ -26,7 +26,8 @@ struct path {
 bool scope_name_is_valid(struct span text)
 {
 	static const bool in_names[256] = {
-		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['.'] = true, ['_'] = true, ['-'] = true,
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,
+		['.'] = true,	      ['_'] = true,	    ['-'] = true,
 	};
 
 	for (size_t i = 0; i < text.n; i++)

@@ -207,7 +207,8 @@ static inline bool is_over(const char *text, const char *largest, size_t n)
 	for (size_t left = n; left > 0; left = left > 8 ? left - 8 : 0) {
 		size_t at = left > 8 ? left - 8 : 0;
 		uint64_t rest;
-		bool less = __builtin_sub_overflow(be64toh(load(largest + at)), be64toh(load(text + at)), &rest);
+		bool less = __builtin_sub_overflow(be64toh(load(largest + at)),
+						   be64toh(load(text + at)), &rest);
 
 		borrow = less | __builtin_sub_overflow(rest, borrow, &rest);
 	}
@@ -229,7 +230,8 @@ static inline uint64_t eight_digits(uint64_t loaded, unsigned n)
 	uint64_t digits = low - EACH_BYTE('0') - OVER(low, '9') * 7 - OVER(low, 'Z') * 6;
 	uint64_t pairs, fours;
 
-	pairs = (digits & UINT64_C(0x00ff00ff00ff00ff)) * RADIX + (digits >> 8 & UINT64_C(0x00ff00ff00ff00ff));
+	pairs = (digits & UINT64_C(0x00ff00ff00ff00ff)) * RADIX +
+		(digits >> 8 & UINT64_C(0x00ff00ff00ff00ff));
 	fours = (pairs & UINT64_C(0x0000ffff0000ffff)) * (RADIX * RADIX) +
 		(pairs >> 16 & UINT64_C(0x0000ffff0000ffff));
 	return (fours & UINT32_MAX) * (RADIX * RADIX * RADIX * RADIX) + (fours >> 32);

@@ -128,7 +128,10 @@ START_TEST(a_text_is_the_same_wherever_room_is_known_to_be)
 				json_put_string(&w, (struct span){ text, length });
 				/* No more is touched than is asked for. */
 				tight = malloc(JSON_STRING_ROOM(length));
-				UNIT_CHECK(tight && json_string_at(tight, (struct span){ text, length }) == tight + w.n &&
+				UNIT_CHECK(tight &&
+						   json_string_at(tight,
+								  (struct span){ text, length }) ==
+							   tight + w.n &&
 						   memcmp(tight, buf, w.n) == 0,
 					   "%.*s", (int)length, text);
 				free(tight);
@@ -158,5 +161,6 @@ START_TEST(every_length_of_number_is_written_as_printf_does)
 END_TEST
 
 UNIT_MAIN("json-write", a_text_is_the_same_wherever_room_is_known_to_be,
-	  every_length_of_number_is_written_as_printf_does, what_is_written_is_json_with_commas_where_they_belong,
+	  every_length_of_number_is_written_as_printf_does,
+	  what_is_written_is_json_with_commas_where_they_belong,
 	  what_does_not_fit_is_noticed_and_not_written, every_text_comes_back_as_it_was_written)

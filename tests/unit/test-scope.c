@@ -244,9 +244,12 @@ START_TEST(a_cut_stands_for_exactly_what_both_stand_for)
 			struct span found = { cut, n };
 
 			UNIT_CHECK(n == 0 || scope_is_pattern(found), "%.*s", (int)n, cut);
-			UNIT_CHECK(scope_is_left_whole(span_of(pattern.text[i]), span_of(pattern.text[j])) ==
-					   (span_is(found, pattern.text[i]) && !strstr(pattern.text[i], "**")),
-				   "%s cut by %s: %.*s", pattern.text[i], pattern.text[j], (int)n, cut);
+			UNIT_CHECK(scope_is_left_whole(span_of(pattern.text[i]),
+						       span_of(pattern.text[j])) ==
+					   (span_is(found, pattern.text[i]) &&
+					    !strstr(pattern.text[i], "**")),
+				   "%s cut by %s: %.*s", pattern.text[i], pattern.text[j], (int)n,
+				   cut);
 			for (size_t k = 0; k < plain.n; k++) {
 				bool both =
 					(sets.bits[i][k / 64] & sets.bits[j][k / 64]) >> k % 64 & 1;
