@@ -15,7 +15,7 @@ int lock_file_read(const struct state_dir *d, struct lockbox *ret, struct store_
 
 /*
  * Writes it: whole under another name, synced, renamed, the directory synced. 0 or a negative errno:
- * then there is none.
+ * then there is none, unless nothing whatever can be written there, the removal of it neither.
  */
 int lock_file_write(const struct state_dir *d, const struct lockbox *box) MUST_USE;
 

@@ -36,6 +36,7 @@ enum {
 };
 static const uint64_t LOOK_EVERY_US = 10 * 1000; /* for values on their way */
 static const uint64_t LOOK_UNTIL_US = 1000 * 1000;
+static const uint64_t TAKE_BACK_EVERY_US = USEC_PER_SEC;
 
 _Static_assert(sizeof(((struct lock_room *)0)->keys) == KEYS_LEN, "room for the keys");
 
@@ -61,6 +62,7 @@ struct lock {
 	enum lock_result result;
 	uint64_t look_until_us; /* CLOCK_MONOTONIC */
 	sd_event_source *look_timer;
+	sd_event_source *take_back_timer; /* of the file of a Lock that was refused */
 	struct turn *first_turn, **end_turn;
 
 	unsigned n_wrong;	/* since it was locked, or started */
@@ -137,6 +139,39 @@ static void finish(struct lock *l, enum lock_result result)
 
 /* ---- locking --------------------------------------------------------------------------------- */
 
+static int take_back_later(struct lock *l)
+{
+	int r = sd_event_source_set_time_relative(l->take_back_timer, TAKE_BACK_EVERY_US);
+
+	return r < 0 ? r : sd_event_source_set_enabled(l->take_back_timer, SD_EVENT_ONESHOT);
+}
+
+/*
+ * It was refused, and leaves nothing behind. Where even that fails, the disk takes nothing at all:
+ * once it does again, the file goes.
+ */
+static void take_back(struct lock *l)
+{
+	if (lock_file_remove(&l->dir) == 0)
+		return;
+	log_error("%s/locked can't be removed again: it is tried once a second, and a start before "
+		  "that comes up locked",
+		  l->dir.path);
+	(void)take_back_later(l);
+}
+
+static int on_take_back(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	struct lock *l = userdata;
+
+	(void)source;
+	(void)at_us;
+	/* Of another Lock it is, or will be. */
+	if (l->agent->locked)
+		return 0;
+	return l->is_busy || lock_file_remove(&l->dir) < 0 ? take_back_later(l) : 0;
+}
+
 static void work_lock(void *userdata)
 {
 	struct lock *l = userdata;
@@ -206,10 +241,7 @@ static void shut(struct lock *l)
 	a->locked = false;
 	maps_state_changed(a);
 	l->untold = 0;
-	if (lock_file_remove(&l->dir) < 0)
-		log_error("%s/locked can't be removed again: remove it, or the next start comes up "
-			  "locked",
-			  l->dir.path);
+	take_back(l);
 	finish(l, LOCK_NO_MEMORY);
 }
 
@@ -223,6 +255,8 @@ static void on_lock_worked(struct lock *l)
 		  l->result == LOCK_STORE_FAILED ? "no file can be kept in " : "",
 		  l->result == LOCK_STORE_FAILED ? l->dir.path : "no memory for the passphrase",
 		  strerror(-l->r));
+	if (l->result == LOCK_STORE_FAILED)
+		take_back(l);
 	finish(l, l->result);
 }
 
@@ -427,6 +461,11 @@ int lock_start(struct agent *a)
 
 	if (r >= 0)
 		r = sd_event_source_set_enabled(l->look_timer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time(a->event, &l->take_back_timer, CLOCK_MONOTONIC, 0, 1000,
+				      on_take_back, l);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(l->take_back_timer, SD_EVENT_OFF);
 	return r < 0 ? r : aside_init(&l->aside, a->event, on_worked, l);
 }
 
@@ -439,6 +478,7 @@ void lock_done(struct agent *a)
 		return;
 	aside_done(&l->aside);
 	sd_event_source_unref(l->look_timer);
+	sd_event_source_unref(l->take_back_timer);
 	while ((turn = l->first_turn)) {
 		l->first_turn = turn->next;
 		free(turn);

@@ -4,13 +4,14 @@ file whose sync has failed; and once the disk works again, so does the agent.
 """
 
 import errno
+import os
 import time
 
 from kills import InChange
 from world import (Checkpoint, Derive, Forget, Issue, LastUse, Lock, Put, Rekey, Replace, Revoke, Rotate, Unlock, Use,
                    settle, verify_all)
 
-from jeton import Error
+from jeton import Error, wait_until
 
 CHANGES = [Issue, Derive, Use, LastUse, Rotate, Replace, Revoke, Put, Forget, Rekey, Lock, Unlock, Checkpoint]
 NO_ROOM = ("ENOSPC", "EDQUOT", "EIO", "EROFS")
@@ -76,6 +77,9 @@ class InFault(InChange):
         else:
             self.world = settle(self.agent, self.world, change, is_made)
             self.recovers()
+            # Unlocked it is by now; the file of a Lock that was refused goes when something can be written again.
+            if change.is_of_the_lock:
+                wait_until(lambda: not os.path.exists(f"{self.agent.state}/locked"), "no file says it is locked")
             self.agent.kill()
             self.agent.start()
             self.world = settle(self.agent, self.world)
