@@ -9,7 +9,7 @@
 
 int ask_open(const struct args *a, struct jeton **ret_jeton)
 {
-	char path[4096];
+	char path[256]; /* longer than any that a socket can have */
 	int r;
 
 	if (a->socket)

@@ -385,7 +385,7 @@ static size_t words_of(const char *name, char *const words[], size_t n_words)
 	size_t used = 0;
 
 	for (;;) {
-		size_t n = strcspn(name, " ");
+		size_t n = (size_t)(strchrnul(name, ' ') - name);
 
 		if (used == n_words || strlen(words[used]) != n ||
 		    memcmp(words[used], name, n) != 0)

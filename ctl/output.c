@@ -133,22 +133,42 @@ struct table_look output_look(const struct args *a, FILE *stream)
 				    output_has_colour(stream) };
 }
 
-void fact(const char *label, enum style style, const char *format, ...)
+static void print_fact(const char *label, enum style style, struct span text)
 {
 	bool colour = style != STYLE_PLAIN && output_has_colour(stdout);
-	char text[8192];
+
+	printf("%s%-*s%s", label ? label : "", 14 - (label ? (int)strlen(label) : 0),
+	       label ? ":" : "", colour ? style_start(style) : "");
+	text_print(stdout, text);
+	printf("%s\n", colour ? style_end(style) : "");
+}
+
+/* Apart, for what it takes of the stack is more than all else of a short command does. */
+static __attribute__((noinline)) PRINTF(3, 0) void long_fact(const char *label, enum style style,
+							     const char *format, va_list ap)
+{
+	char text[8192] NOT_ZEROED;
+
+	if (vsnprintf(text, sizeof(text), format, ap) >= 0)
+		print_fact(label, style, span_of(text));
+}
+
+void fact(const char *label, enum style style, const char *format, ...)
+{
+	char text[512] NOT_ZEROED;
 	va_list ap;
 	int n;
 
 	va_start(ap, format);
 	n = vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	if (n < 0)
+	if (n >= 0 && (size_t)n < sizeof(text)) {
+		print_fact(label, style, (struct span){ text, (size_t)n });
 		return;
-	printf("%s%-*s%s", label ? label : "", 14 - (label ? (int)strlen(label) : 0),
-	       label ? ":" : "", colour ? style_start(style) : "");
-	text_print(stdout, span_of(text));
-	printf("%s\n", colour ? style_end(style) : "");
+	}
+	va_start(ap, format);
+	long_fact(label, style, format, ap);
+	va_end(ap);
 }
 
 void output_json(const struct args *a, struct span json)

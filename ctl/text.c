@@ -65,12 +65,60 @@ static void spell_out(const char *p, size_t n, char *dst)
 	snprintf(dst, TEXT_ESCAPED_MAX + 1, n == 1 ? "\\x%02x" : "\\u%04x", (unsigned)(c & 0xffff));
 }
 
-/* Calls put with each piece of the text, ready for a terminal, until it returns false. */
-static void each_piece(struct span text, bool (*put)(void *userdata, struct span piece),
-		       void *userdata)
+static struct span behind(struct span text, size_t n)
 {
+	return (struct span){ text.p + n, text.n - n };
+}
+
+/* How many bytes stand in front of the first that is not clean. */
+static size_t clean_start(struct span text)
+{
+	size_t at = 0;
+
+	while (at < text.n) {
+		bool clean = text.p[at] >= ' ' && text.p[at] <= '~'; /* as nearly all are */
+		size_t n = clean ? 1 : text_next(behind(text, at), &clean);
+
+		if (!clean)
+			break;
+		at += n;
+	}
+	return at;
+}
+
+/* Spells out the character that text starts with, which is not clean; gives its length. */
+static size_t spell_first(struct span text, char *dst)
+{
+	bool clean;
+	size_t n = text_next(text, &clean);
+
+	spell_out(text.p, n, dst);
+	return n;
+}
+
+void text_print(FILE *out, struct span text)
+{
+	char spelt[TEXT_ESCAPED_MAX + 1];
+
+	for (;;) {
+		size_t n = clean_start(text);
+
+		fwrite(text.p, 1, n, out);
+		text = behind(text, n);
+		if (text.n == 0)
+			return;
+		text = behind(text, spell_first(text, spelt));
+		fputs(spelt, out);
+	}
+}
+
+size_t text_escape(struct span text, char *dst, size_t size)
+{
+	char *at = dst, *end = dst + size - 1;
+	char spelt[TEXT_ESCAPED_MAX + 1];
+
+	/* Character by character, for what does not fit whole is left out. */
 	while (text.n > 0) {
-		char spelt[TEXT_ESCAPED_MAX + 1];
 		bool clean;
 		size_t n = text_next(text, &clean);
 		struct span piece = { text.p, n };
@@ -79,48 +127,14 @@ static void each_piece(struct span text, bool (*put)(void *userdata, struct span
 			spell_out(text.p, n, spelt);
 			piece = span_of(spelt);
 		}
-		if (!put(userdata, piece))
-			return;
-		text.p += n;
-		text.n -= n;
+		if (piece.n > (size_t)(end - at))
+			break;
+		memcpy(at, piece.p, piece.n);
+		at += piece.n;
+		text = behind(text, n);
 	}
-}
-
-static bool put_to_file(void *userdata, struct span piece)
-{
-	fwrite(piece.p, 1, piece.n, userdata);
-	return true;
-}
-
-void text_print(FILE *out, struct span text)
-{
-	each_piece(text, put_to_file, out);
-}
-
-struct room {
-	char *at;
-	size_t left;
-};
-
-static bool put_to_room(void *userdata, struct span piece)
-{
-	struct room *room = userdata;
-
-	if (piece.n >= room->left)
-		return false;
-	memcpy(room->at, piece.p, piece.n);
-	room->at += piece.n;
-	room->left -= piece.n;
-	return true;
-}
-
-size_t text_escape(struct span text, char *dst, size_t size)
-{
-	struct room room = { dst, size };
-
-	each_piece(text, put_to_room, &room);
-	*room.at = 0;
-	return (size_t)(room.at - dst);
+	*at = 0;
+	return (size_t)(at - dst);
 }
 
 void text_width_init(void)
