@@ -248,7 +248,8 @@ static int receive_message(struct jeton *jeton, int64_t deadline, struct span *r
 }
 
 /*
- * Large, and touched only as far as a message has keys: so it is mapped, once. It holds no values.
+ * For long messages: large, and touched only as far as one has keys, so it is mapped, once. It holds
+ * no values.
  */
 static int need_scratch(struct jeton *jeton)
 {
@@ -262,6 +263,24 @@ static int need_scratch(struct jeton *jeton)
 		return -ENOMEM;
 	jeton->scratch = scratch;
 	return 0;
+}
+
+/* 0; -EBADMSG: it is no JSON object; -ENOMEM. */
+static int check(struct jeton *jeton, struct span text)
+{
+	struct json_short_scratch few NOT_ZEROED;
+	enum json_error error;
+	int r;
+
+	if (text.n <= JSON_SHORT_MAX) {
+		error = json_check_short(text, &few);
+	} else {
+		r = need_scratch(jeton);
+		if (r < 0)
+			return r;
+		error = json_check(text, jeton->scratch);
+	}
+	return error == JSON_OK ? 0 : -EBADMSG;
 }
 
 static int read_error(struct jeton *jeton, const struct reply_top *top)
@@ -282,12 +301,10 @@ static int read_error(struct jeton *jeton, const struct reply_top *top)
 static int read_reply(struct jeton *jeton, struct span message)
 {
 	struct reply_top top;
-	int r = need_scratch(jeton);
+	int r = check(jeton, message);
 
 	if (r < 0)
 		return r;
-	if (json_check(message, jeton->scratch) != JSON_OK)
-		return -EBADMSG;
 	r = reply_read_top(message, &top);
 	if (r < 0)
 		return r;
@@ -422,11 +439,11 @@ int client_call_json(struct jeton *jeton, struct span method, unsigned flags,
 	if (r < 0)
 		return r;
 	jeton->method = method;
-	r = need_scratch(jeton);
+	r = parameters.n > 0 ? check(jeton, parameters) : 0;
+	if (r == -EBADMSG)
+		return client_note_invalid(jeton, "parameters");
 	if (r < 0)
 		return client_note(jeton, r);
-	if (parameters.n > 0 && json_check(parameters, jeton->scratch) != JSON_OK)
-		return client_note_invalid(jeton, "parameters");
 	return call(jeton, &out, flags);
 }
 

@@ -68,7 +68,7 @@ struct jeton {
 	struct frame frame;
 	struct locked out;
 	size_t out_n;
-	struct json_scratch *scratch; /* NULL until the first reply */
+	struct json_scratch *scratch; /* NULL until a long message */
 	struct client_arena arena;    /* what the last call gave */
 
 	struct span method; /* of the last call, for messages; see client_call() */

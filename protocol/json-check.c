@@ -449,19 +449,18 @@ static ALWAYS enum json_error check_value(struct checker *c)
 	return JSON_OK;
 }
 
-enum json_error json_check(struct span text, struct json_scratch *scratch)
+static enum json_error check_in(struct span text, uint64_t keys[], uint32_t notes[])
 {
 	struct open_container open[JSON_DEPTH_MAX] NOT_ZEROED;
 	struct checker c;
 	enum json_error error;
 	bool object;
 
-	assert(text.n <= JSON_TEXT_MAX);
 	c.p = c.text = text.p;
 	c.end = text.p + text.n;
-	c.keys = scratch->keys;
+	c.keys = keys;
 	c.n_keys = 0;
-	c.note = scratch->notes;
+	c.note = notes;
 	c.depth = 0;
 	c.open = open;
 
@@ -475,6 +474,18 @@ enum json_error json_check(struct span text, struct json_scratch *scratch)
 	if (c.p < c.end)
 		return JSON_NOT_JSON;
 	return object ? JSON_OK : JSON_NOT_OBJECT;
+}
+
+enum json_error json_check(struct span text, struct json_scratch *scratch)
+{
+	assert(text.n <= JSON_TEXT_MAX);
+	return check_in(text, scratch->keys, scratch->notes);
+}
+
+enum json_error json_check_short(struct span text, struct json_short_scratch *scratch)
+{
+	assert(text.n <= JSON_SHORT_MAX);
+	return check_in(text, scratch->keys, scratch->notes);
 }
 
 const char *json_error_text(enum json_error error)

@@ -25,6 +25,8 @@ enum {
 	 * still open there may be the first byte alone.
 	 */
 	JSON_NOTES_MAX = JSON_TEXT_MAX + JSON_DEPTH_MAX,
+	/* Bytes of a text that json_check_short() takes. */
+	JSON_SHORT_MAX = 768,
 };
 
 /*
@@ -55,6 +57,15 @@ enum json_error {
  * object has); the stack does not grow with depth.
  */
 enum json_error json_check(struct span text, struct json_scratch *scratch) MUST_USE;
+
+/* Memory for a short text, 4 KB: for whoever has no other at hand. */
+struct json_short_scratch {
+	uint64_t keys[JSON_SHORT_MAX / 5 + 1];
+	uint32_t notes[JSON_SHORT_MAX + JSON_DEPTH_MAX];
+};
+
+/* The same for a text of at most JSON_SHORT_MAX bytes. After the call scratch means nothing. */
+enum json_error json_check_short(struct span text, struct json_short_scratch *scratch) MUST_USE;
 
 /* For people: "a key stands twice in one object". A constant; never NULL. */
 const char *json_error_text(enum json_error error);

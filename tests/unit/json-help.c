@@ -7,6 +7,7 @@
 #include "tests/unit/unit.h"
 
 static struct json_scratch scratch;
+static struct json_short_scratch few;
 
 enum json_error judge(struct span text)
 {
@@ -16,6 +17,9 @@ enum json_error judge(struct span text)
 	UNIT_CHECK(copy, "no memory");
 	memcpy(copy, text.n ? text.p : "", text.n);
 	error = json_check((struct span){ copy, text.n }, &scratch);
+	if (text.n <= JSON_SHORT_MAX)
+		UNIT_CHECK(json_check_short((struct span){ copy, text.n }, &few) == error,
+			   "as a short text it is another: %.*s", (int)text.n, text.p);
 	free(copy);
 	return error;
 }

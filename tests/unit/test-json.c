@@ -486,6 +486,14 @@ static size_t fill(char *text, size_t size, const char *start, const char *again
 	return n + (size_t)sprintf(text + n, "%s", end);
 }
 
+static bool all_are(unsigned char byte, const unsigned char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != byte)
+			return false;
+	return true;
+}
+
 START_TEST(no_text_needs_more_memory_than_there_is)
 {
 	static const struct {
@@ -507,6 +515,8 @@ START_TEST(no_text_needs_more_memory_than_there_is)
 	static struct {
 		struct json_scratch scratch;
 		unsigned char beyond[1 << 20];
+		struct json_short_scratch few;
+		unsigned char beyond_few[1 << 16];
 	} room;
 	static char text[JSON_TEXT_MAX + 1];
 
@@ -514,10 +524,15 @@ START_TEST(no_text_needs_more_memory_than_there_is)
 		size_t n = fill(text, sizeof(text), texts[i].start, texts[i].again, texts[i].end);
 
 		memset(room.beyond, 0xa5, sizeof(room.beyond));
+		memset(room.beyond_few, 0xa5, sizeof(room.beyond_few));
 		UNIT_CHECK(json_check((struct span){ text, n }, &room.scratch) == texts[i].error,
 			   "text %zu", i);
-		for (size_t at = 0; at < sizeof(room.beyond); at++)
-			UNIT_CHECK(room.beyond[at] == 0xa5, "text %zu, %zu beyond", i, at);
+		n = fill(text, JSON_SHORT_MAX + 1, texts[i].start, texts[i].again, texts[i].end);
+		UNIT_CHECK(json_check_short((struct span){ text, n }, &room.few) == texts[i].error,
+			   "short text %zu", i);
+		UNIT_CHECK(all_are(0xa5, room.beyond, sizeof(room.beyond)), "text %zu", i);
+		UNIT_CHECK(all_are(0xa5, room.beyond_few, sizeof(room.beyond_few)),
+			   "short text %zu", i);
 	}
 }
 END_TEST
