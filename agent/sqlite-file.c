@@ -413,19 +413,25 @@ int sqlite_file_write_schema(struct sqlite_file *f)
 	return r < 0 ? r : prepare(f);
 }
 
-/* The pragma fails by giving another mode than was asked for, too. */
+/*
+ * The pragma fails by giving another mode than was asked for, too. Its row comes before the mode is
+ * written to the file, which its end does: only that tells whether it is there.
+ */
 int sqlite_file_set_log(sqlite3 *db)
 {
 	sqlite3_stmt *st = NULL;
+	bool is_wal = false;
 	int r, rc = sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &st, NULL);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		is_wal = strcmp((const char *)sqlite3_column_text(st, 0), "wal") == 0;
+		rc = sqlite3_step(st);
+	}
 	r = sqlite_errno(db, rc);
-	if (rc == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(st, 0), "wal") != 0)
-		r = -EIO;
 	sqlite3_finalize(st);
-	return r;
+	return r < 0 || is_wal ? r : -EIO;
 }
 
 int sqlite_file_sync_new(const struct state_dir *dir)

@@ -57,6 +57,11 @@ struct sqlite_file {
  * Returns 1: a store, as far as can be seen; 0: none; or a negative errno with *e.
  */
 int sqlite_file_judge(const struct state_dir *dir, struct store_error *e) MUST_USE;
+/*
+ * Whether what was made to take the store's name has the first bytes that a start will ask of it: 0,
+ * -EIO, or another errno.
+ */
+int sqlite_file_judge_new(const struct state_dir *dir) MUST_USE;
 
 /*
  * What is said of a damaged file (-EBADMSG), and of a version that is not known yet

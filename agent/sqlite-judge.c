@@ -131,6 +131,20 @@ static int judge_header(const struct state_dir *dir, int fd, struct store_error 
 	return header_is_sound(h) ? 0 : sqlite_file_damaged(dir, STORE_FILE, e);
 }
 
+int sqlite_file_judge_new(const struct state_dir *dir)
+{
+	_cleanup_close_ int fd = state_dir_open_file(dir, STORE_NEW_FILE, O_RDONLY);
+	uint8_t h[100];
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = fd_read_all(fd, h, sizeof(h));
+	if (n < 0)
+		return (int)n;
+	return n == (ssize_t)sizeof(h) && header_is_sound(h) ? 0 : -EIO;
+}
+
 /*
  * A log that an agent left which did not stop by itself. What that one failed to bring to the disk
  * may still look whole in the page cache: it is synced and dropped from there, so that what is read

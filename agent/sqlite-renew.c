@@ -100,8 +100,10 @@ int sqlite_store_check_new(struct sqlite_store *s,
 			   int (*check)(void *userdata, struct store_backend *copy), void *userdata)
 {
 	struct sqlite_store copy = { .base = { .ops = &sqlite_store_ops }, .dir = s->dir };
-	int r = sqlite_file_open(s->dir, STORE_NEW_FILE, &copy.file, NULL);
+	int r = sqlite_file_judge_new(s->dir);
 
+	if (r == 0)
+		r = sqlite_file_open(s->dir, STORE_NEW_FILE, &copy.file, NULL);
 	if (r < 0)
 		return r;
 	r = sqlite_file_check(&copy.file);
@@ -127,6 +129,9 @@ int sqlite_store_change_over(struct sqlite_store *s)
 	/* What somebody has put there meanwhile is theirs. */
 	int r = sqlite_store_look_at_names(s) == -EEXIST ? -EEXIST : sqlite_file_rename_new(s->dir);
 
+	/* Where it has the name already, and that alone could not be synced, what is there is ours. */
+	if (r < 0 && r != -EEXIST && !state_dir_is_there(s->dir, STORE_NEW_FILE))
+		sqlite_store_note_names(s);
 	if (r == 0) {
 		r = state_dir_remove(s->dir, STORE_LOG);
 		sqlite_store_note_names(s);

@@ -91,8 +91,8 @@ static long fault_apply(enum fault_call call, const char *name, long number, lon
 	int what = fault_strikes(call, name);
 
 	if (what > 0) {
-		/* A disk that is full takes a part. */
-		if (call == FAULT_WRITE && c > 100)
+		/* A disk that is full takes a part; one where a quota is used up, nothing. */
+		if (call == FAULT_WRITE && c > 100 && what != EDQUOT)
 			(void)syscall(number, a, b, c / 2, d, e);
 		errno = what;
 		return -1;
