@@ -213,7 +213,7 @@ static void run_present(void *userdata)
 	struct presented presented;
 
 	(void)userdata;
-	inside.sink = present(&inside.agent, (struct span){ inside.text, TOKEN_LEN }, 1, &presented);
+	inside.sink = (int)present(&inside.agent, (struct span){ inside.text, TOKEN_LEN }, 1, &presented);
 }
 
 static void prepare_find(void *userdata, bool second)
