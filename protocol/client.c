@@ -21,7 +21,7 @@
 
 enum {
 	REPEATS = 8,	    /* of a call that no agent took; in two seconds and a half at most */
-	REPEATS_TAKEN = 2,  /* of one that an agent took and did not answer */
+	REPEATS_TAKEN = 4,  /* of one that an agent took and did not answer */
 	FIRST_PAUSE_MS = 10 /* doubled each time */
 };
 
@@ -332,7 +332,8 @@ static void forget(struct jeton *jeton)
 	jeton->reply = (struct raw_reply){ .parameters = SPAN_NONE };
 	client_drop_fd(jeton);
 	client_arena_reset(&jeton->arena);
-	if (jeton->in.p)
+	/* It has its buffer from the first connection on. */
+	if (jeton->frame.buf)
 		frame_wipe(&jeton->frame);
 }
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 from jeton import Agent, main, root, test, wait_until
+from search import whole_build
 
 AT_ONCE = 64
 POLICY = "[Access]\nUser=*\nScope=a/**:*\n"
@@ -51,7 +52,7 @@ class Counted:
             return collections.Counter(m[1] for m in re.finditer(r"(recvmsg|send\w+)\b[^\n]* = [1-9]\d*$", f.read(), re.M))
 
 
-@test(needs=[root, strace])
+@test(needs=[root, strace, whole_build])
 def a_call_that_is_made_alone_is_received_at_once_and_sent_at_once():
     c = Counted()
     for _ in range(100):
@@ -60,7 +61,7 @@ def a_call_that_is_made_alone_is_received_at_once_and_sent_at_once():
     assert calls["recvmsg"] == 100 and calls["sendto"] == 100 and calls["sendmsg"] <= 3, calls
 
 
-@test(needs=[root, strace])
+@test(needs=[root, strace, whole_build])
 def the_replies_to_calls_that_came_at_once_are_sent_at_once():
     c = Counted()
     for _ in range(10):

@@ -257,7 +257,8 @@ START_TEST(what_does_no_harm_twice_is_asked_again_and_what_does_is_not)
 		TAKE_AND_CLOSE, FAKE_ANSWER(VERIFIED), /* of Verify */
 		TAKE_AND_CLOSE, FAKE_ANSWER(GOOD), /* of Revoke */
 		TAKE_AND_CLOSE, /* of Forget */
-		TAKE_AND_CLOSE, TAKE_AND_CLOSE, TAKE_AND_CLOSE, /* of Describe, and that is enough */
+		/* of Describe, and that is enough */
+		TAKE_AND_CLOSE, TAKE_AND_CLOSE, TAKE_AND_CLOSE, TAKE_AND_CLOSE, TAKE_AND_CLOSE,
 		FAKE_ANSWER(GOOD), FAKE_STOP,
 	};
 
@@ -272,7 +273,7 @@ START_TEST(what_does_no_harm_twice_is_asked_again_and_what_does_is_not)
 	ck_assert_ptr_nonnull(strstr(jeton_error_message(jeton), "Try again"));
 	ck_assert_int_eq(describe(), 0);
 	fake_agent_stop(&fake);
-	ck_assert_uint_eq(fake.n_requests, 12);
+	ck_assert_uint_eq(fake.n_requests, 14);
 	end();
 }
 END_TEST
