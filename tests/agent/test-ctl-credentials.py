@@ -735,9 +735,10 @@ def an_old_token_ends_when_its_users_use_the_new_one():
     # Whoever reads the value is not kept waiting.
     assert os.read(lines.process.stdout.fileno(), 1) == b""
     admin("verify", stdin=old)
+    # It says so after it has closed that.
+    assert any(b"Waits until" in line for line in lines.process.stderr)
     lines.process.terminate()
     lines.process.wait()
-    assert b"Waits until" in lines.process.stderr.read()
     lines = Lines(admin.start("rotate", old[6:17], "--when-unused"))
     time.sleep(2)
     assert lines.process.poll() is None
