@@ -62,6 +62,23 @@ static void check_numbers(const char *text, struct span span)
 	FUZZ_HOLDS(parse_bool(text) <= 1);
 }
 
+/* What is printed is what is escaped, where there is room for all of it. */
+static void check_printed(struct span text)
+{
+	char printed[4096] = "", escaped[sizeof(printed)];
+	FILE *out;
+	size_t n;
+
+	if (text.n * TEXT_ESCAPED_MAX >= sizeof(printed))
+		return;
+	out = fmemopen(printed, sizeof(printed), "w");
+	FUZZ_HOLDS(out);
+	text_print(out, text);
+	FUZZ_HOLDS(fclose(out) == 0);
+	n = text_escape(text, escaped, sizeof(escaped));
+	FUZZ_HOLDS(memcmp(printed, escaped, n) == 0 && printed[n] == '\0');
+}
+
 /* A text is UTF-8 if each of its characters is; and what goes to a terminal is clean. */
 static void check_text(struct span text)
 {
@@ -83,6 +100,7 @@ static void check_text(struct span text)
 		FUZZ_HOLDS(span_is(text, escaped));
 	FUZZ_HOLDS(text_width((struct span){ escaped, n }) <= n);
 	FUZZ_HOLDS(text_fit((struct span){ escaped, n }, 20).n <= n);
+	check_printed(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
