@@ -248,10 +248,10 @@ static inline uint64_t agent_clock(const struct agent *a, clockid_t clock, uint6
 {
 	struct timespec t;
 
-	if (*kept_us && a->turn.is_one)
-		return *kept_us;
-	clock_gettime(clock, &t);
-	*kept_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	if (*kept_us == 0 || !a->turn.is_one) {
+		clock_gettime(clock, &t);
+		*kept_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	}
 	return *kept_us;
 }
 
