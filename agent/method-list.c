@@ -55,6 +55,7 @@ struct list {
 	struct store_rows *page;
 	int page_result;
 	bool has_ended; /* ended stands at a token */
+	bool is_fresh;	/* it was opened in this turn */
 	struct token_facts ended;
 
 	struct held_reply held;
@@ -148,8 +149,18 @@ static int next_ended(struct list *l)
 	l->page_left--;
 	l->before_row = row;
 	r = record_read(record, n, &l->ended);
-	l->has_ended = r == 0;
+	l->has_ended = l->is_fresh = r == 0;
 	return r < 0 ? r : 1;
+}
+
+/* What it stands at was opened in an earlier turn: its texts may be another's by now. */
+static int read_again(struct list *l)
+{
+	l->has_ended = false;
+	l->page = (store_rows_free(l->page), NULL);
+	l->before_row++;
+	read_page(l);
+	return -EAGAIN;
 }
 
 /* ---- one token after the other --------------------------------------------------------------- */
@@ -196,6 +207,8 @@ static int next_facts(struct list *l, struct token_facts *ret)
 		facts_told(l->agent, ref, ret);
 	if (ref != REF_NONE && (r == 0 || ret->row > l->ended.row)) {
 		vault_cursor_step(&l->active);
+	} else if (!l->is_fresh) {
+		return read_again(l);
 	} else {
 		*ret = l->ended;
 		l->has_ended = false;
@@ -213,6 +226,7 @@ static int produce(struct stream *s, struct connection *c)
 
 	if (l->reading)
 		return -EAGAIN;
+	l->is_fresh = false;
 	for (unsigned i = 0; i < SLICE && !connection_out_is_full(c); i++) {
 		r = next_facts(l, &facts);
 		if (r <= 0)
