@@ -6,11 +6,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <unistd.h>
 
-#include "protocol/base/cleanup.h"
+#include "agent/detached.h"
 
 /* The writing end of the way to the thread; -1: not started. The process has one. */
 static int to_thread = -1;
@@ -28,27 +27,17 @@ static void *close_all(void *argument)
 static void start(void)
 {
 	int ends[2];
-	pthread_t thread;
-	pthread_attr_t attributes;
-	sigset_t all, before;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
-	/* The loop must never wait for this thread; signals are the loop's. */
+	/* The loop must never wait for this thread. */
 	(void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, 64 * 1024);
-	if (pthread_create(&thread, &attributes, close_all, (void *)(intptr_t)ends[0]) == 0) {
+	if (detached_start(close_all, (void *)(intptr_t)ends[0])) {
 		to_thread = ends[1];
 	} else {
 		close(ends[0]);
 		close(ends[1]);
 	}
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void closer_close(const int fds[], size_t n)

@@ -23,6 +23,7 @@
 
 #include "agent/closer.h"
 #include "agent/map-owner.h"
+#include "agent/map-pages.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -157,6 +158,7 @@ int map_fill(struct map *m, uint64_t bytes)
 	if (r < 0)
 		return r;
 	m->filled = m->bytes;
+	map_pages_join_soon(m->fd, m->head->text_at);
 	return 1;
 }
 

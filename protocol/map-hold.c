@@ -8,8 +8,9 @@
  *
  * What a look-up waits for is memory: of a million tokens each slot comes from there, and takes three
  * times as long as the hash. So the first thing that it does, before it has even said that it is
- * within, is to have the slot and the word fetched. It goes by addresses that may be those of a map
- * that is gone: to fetch what is not there does nothing.
+ * within, is to have the slot, the one behind it (every third search goes on to that) and the word
+ * fetched. It goes by addresses that may be those of a map that is gone: to fetch what is not there
+ * does nothing.
  *
  * Letting go of a map. Who looks up says so in its stripe, and then looks whether the map is open;
  * who lets go closes it, and then waits until nobody is in any stripe. Both are sequentially
@@ -31,6 +32,7 @@
 #include <time.h>
 
 #include "protocol/base/time.h"
+#include "protocol/map-memory.h"
 
 enum {
 	STRIPES_MAX = 8, /* so that their words take no more memory than the map */
@@ -175,12 +177,15 @@ static unsigned stripe_here(const struct map_hold *hold)
 static void fetch(const struct map_hold *hold, unsigned stripe, const char *value)
 {
 	uint64_t n_slots = hint_of(hold->hint.n_slots), slot, word;
+	uintptr_t at;
 
 	if (n_slots == 0)
 		return;
 	slot = map_slot_of(token_id_guess(value), n_slots);
 	word = stripe * n_slots + slot;
-	__builtin_prefetch((const void *)(hint_of(hold->hint.slots) + slot * MAP_SLOT_BYTES));
+	at = hint_of(hold->hint.slots) + slot * MAP_SLOT_BYTES;
+	__builtin_prefetch((const void *)at);
+	__builtin_prefetch((const void *)(at + MAP_SLOT_BYTES));
 	__builtin_prefetch((const void *)(hint_of(hold->hint.words) + word * sizeof(*hold->words)), 1);
 }
 
@@ -334,7 +339,6 @@ static int map_whole(int fd, void **ret, uint64_t *ret_bytes)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
-	void *p;
 
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return -EBADMSG;
@@ -342,12 +346,8 @@ static int map_whole(int fd, void **ret, uint64_t *ret_bytes)
 		return -errno;
 	if (st.st_size < MAP_HEAD_BYTES)
 		return -EBADMSG;
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	*ret = p;
 	*ret_bytes = (uint64_t)st.st_size;
-	return 0;
+	return map_memory(fd, *ret_bytes, ret);
 }
 
 /* Pages of them take memory when they are first written to. */

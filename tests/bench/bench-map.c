@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "agent/map-pages.h"
 #include "protocol/jeton.h"
 #include "protocol/map-read.h"
 #include "tests/bench/measure.h"
@@ -75,6 +76,9 @@ static void crowd_init(struct crowd *c, size_t n)
 	}
 	shuffle(c->values, n);
 	c->at = 0;
+	/* As the agent does. */
+	if (map_pages_join(c->m.fd, c->m.head->text_at) < 0)
+		puts("(the kernel gives no large pages for it)");
 	map_agent_start(&c->agent);
 	map_agent_give(&c->agent, &c->m, NULL);
 	if (jeton_verifier_new(c->agent.path, &c->v) < 0)
