@@ -2,8 +2,8 @@
  * protocol/client-memory.c
  *
  * Pages of their own, not the heap: locks and MADV_DONTDUMP work on pages, and the library can't
- * say what else of the program's shares one. Buffers begin with one page, since nearly all that is
- * said fits it. A child sees zeros rather than nothing, so that a pointer that it holds is no
+ * say what else of the program's shares one. Buffers begin as parts of one page, since nearly all that
+ * is said fits it. A child sees zeros rather than nothing, so that a pointer that it holds is no
  * crash.
  *
  * Invariant: in every chunk all bytes from used[] on are zero.
@@ -16,25 +16,32 @@
 
 enum { CHUNK_MIN = LOCKED_PAGE };
 
+static void *map_pages(size_t size, int more)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | more, -1, 0);
+}
+
 int locked_map(struct locked *ret, size_t size)
 {
 	void *p;
 
 	size = (size + LOCKED_PAGE - 1) & ~(size_t)(LOCKED_PAGE - 1);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Locked from the start, it is never of one piece with what lies beside it, to be cut off from that. */
+	p = map_pages(size, MAP_LOCKED);
+	if (p == MAP_FAILED)
+		p = map_pages(size, 0);
 	if (p == MAP_FAILED)
 		return -ENOMEM;
-	/* Each as far as this kernel and this program's limits allow. */
+	/* Each as far as this kernel allows. */
 	(void)madvise(p, size, MADV_DONTDUMP);
 	(void)madvise(p, size, MADV_WIPEONFORK);
-	(void)mlock(p, size);
 	*ret = (struct locked){ .p = p, .size = size };
 	return 0;
 }
 
-struct locked locked_page(const struct locked *of, size_t n)
+struct locked locked_part(const struct locked *of, size_t at, size_t size)
 {
-	return (struct locked){ of->p + n * LOCKED_PAGE, LOCKED_PAGE, .is_lent = true };
+	return (struct locked){ of->p + at, size, .is_lent = true };
 }
 
 void locked_unmap(struct locked *l, size_t used)

@@ -11,7 +11,7 @@
 #include "protocol/base/cleanup.h"
 #include "protocol/base/span.h"
 
-/* Whole pages of their own. p is NULL where there are none. */
+/* Whole pages of their own, or a part of such. p is NULL where there are none. */
 struct locked {
 	char *p;
 	size_t size;
@@ -27,8 +27,8 @@ enum { LOCKED_PAGE = 4096 };
  */
 int locked_map(struct locked *ret, size_t size) MUST_USE;
 
-/* One page of another's, the n-th. It is to end before that does. */
-struct locked locked_page(const struct locked *of, size_t n);
+/* A part of another's, which is to end before that does. */
+struct locked locked_part(const struct locked *of, size_t at, size_t size);
 
 /*
  * Wipes the first `used` bytes, all that may hold something, and gives the pages back, unless they

@@ -37,22 +37,22 @@ struct outgoing {
 /* ---- memory ---- */
 
 /*
- * A page each is all that most calls take, and a program that makes one call pays for one mapping
- * rather than three.
+ * One page is all that most calls take, and a program that makes one call pays for no more than one to
+ * be locked.
  */
 int client_home(struct jeton *jeton)
 {
-	enum { IN, OUT, ARENA, PAGES };
+	enum { IN = 2048, OUT = 1024, ARENA = LOCKED_PAGE - IN - OUT };
 	int r;
 
 	if (jeton->home.p)
 		return 0;
-	r = locked_map(&jeton->home, PAGES * LOCKED_PAGE);
+	r = locked_map(&jeton->home, LOCKED_PAGE);
 	if (r < 0)
 		return r;
-	jeton->in = locked_page(&jeton->home, IN);
-	jeton->out = locked_page(&jeton->home, OUT);
-	jeton->arena.chunk[0] = locked_page(&jeton->home, ARENA);
+	jeton->in = locked_part(&jeton->home, 0, IN);
+	jeton->out = locked_part(&jeton->home, IN, OUT);
+	jeton->arena.chunk[0] = locked_part(&jeton->home, IN + OUT, ARENA);
 	jeton->arena.n = 1;
 	return 0;
 }
