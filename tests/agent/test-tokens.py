@@ -400,6 +400,33 @@ def tokens_with_the_greatest_facts_are_listed_as_they_were_issued():
 
 
 @test
+def an_ended_token_that_waits_in_a_list_is_told_as_it_is_whatever_others_read_meanwhile():
+    agent = started()
+    c, reader = agent.connect(), agent.connect()
+    large = {"name": "active", "scopes": [f"acme/pipeline:{'x' * 112}{n:02}" for n in range(32)]}
+    answers = serial(c, [("Issue", {"name": "other", "scopes": ["acme/risk:write"]})] + 2 * [
+        ("Issue", {"name": "ended", "scopes": ["acme/risk:read"]}), *200 * [("Issue", large)]])
+    infos = [a["info"] for a in answers]
+    for n in (1, 202, 0):
+        infos[n] = c.call("Revoke", id=infos[n]["id"])["info"]
+
+    def of_watch():
+        with agent.connect() as watcher:
+            return watcher.watch(after=len(infos) + 2).event()["token"]
+    for read in (lambda: reader.call("Describe", id=infos[0]["id"])["info"],
+                 lambda: reader.list(name="other")[0], of_watch):
+        # More than the agent writes ahead: it is in the midst of the list each time.
+        c.send("List", {}, more=True)
+        listed = []
+        while not listed or message.get("continues"):
+            message = c.receive()
+            listed.append(message["parameters"]["info"])
+            if len(listed) % 10 == 0:
+                assert read() == infos[0]
+        assert listed == infos[::-1]
+
+
+@test
 def a_list_goes_well_with_changes_in_its_midst():
     agent = started()
     c, other = agent.connect(), agent.connect()
