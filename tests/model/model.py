@@ -7,6 +7,8 @@ A method gives an Answer: either what the reply must have, or the errors of whic
 Where several things are wrong with a call the interface does not say which is named.
 """
 
+import contextlib
+
 MIN, MAX, DEFAULT = 1000, 10_000_000, 2_005_000
 MAX_TOKENS = 25
 MINTED_LENGTH = 95_000
@@ -52,10 +54,24 @@ class Answer:
         self.errors, self.facts = set(errors), facts
 
 
+class Either:
+    """Equal to each of them: which it is nobody says."""
+
+    def __init__(self, *words):
+        self.words = words
+
+    def __eq__(self, other):
+        return other in self.words
+
+    def __repr__(self):
+        return " or ".join(self.words)
+
+
 class Token:
     def __init__(self, **facts):
         self.id = self.value = None  # as the agent says
         self.uses = self.parent = self.replaced_by = self.credential = None
+        self.holder = None  # who alone may use it, of those that Model.holder() gives
         self.state, self.ended, self.used = "active", None, False
         self.children = []
         self.__dict__.update(facts)
@@ -90,8 +106,47 @@ class Model:
         self.held = Credential()
         self.passphrase = None
         self.doubts_from = None  # the end that no agent saw to, while the clock is doubted
+        # What has happened, in order: (kind, token or credential or None, bunch). Within a bunch the
+        # order is nobody's business. An event's number is its place here, from 1 on.
+        self.events, self.bunch, self.is_bunch = [], 0, False
+        self.n_ended = {}  # by user: how many of its processes have ended
+
+    # ---- what is told
+
+    def tell(self, kind, what=None):
+        self.events.append((kind, what, self.bunch))
+        if not self.is_bunch:
+            self.bunch += 1
+
+    @contextlib.contextmanager
+    def together(self):
+        outer, self.is_bunch = self.is_bunch, True
+        yield
+        self.is_bunch = outer
+        if not outer:
+            self.bunch += 1
+
+    def hears(self, user, event):
+        kind, what, _ = event
+        if isinstance(what, Token):
+            return self.may_see(user, what)
+        return what is None or self.is_admin(user) or self.may_fetch(user, what)
 
     # ---- who
+
+    def holder(self, user):
+        """The process that it is at present."""
+        return user, self.n_ended.get(user, 0)
+
+    def process_ends(self, user):
+        holder = self.holder(user)
+        self.n_ended[user] = holder[1] + 1
+        with self.together():
+            for token in self.tokens:
+                if token.state == "active" and token.holder == holder:
+                    # All below is bound to the same, and may have ended for either reason.
+                    below = token.parent and token.parent.holder == holder
+                    self.end_one(token, "revoked", Either("binding", "parent") if below else "binding")
 
     def uid(self, user):
         return self.users[user][0]
@@ -114,9 +169,14 @@ class Model:
         """What is derived from a token ends with it."""
         if token.state != "active":
             return
+        self.end_one(token, state, reason)
+        with self.together():
+            for child in token.children:
+                self.end(child, "revoked", "parent")
+
+    def end_one(self, token, state, reason):
         token.state, token.ended = state, reason
-        for child in token.children:
-            self.end(child, "revoked", "parent")
+        self.tell(state, token)
 
     def expire(self, token):
         """Ends it at its time, which for what is below it has come, too."""
@@ -131,9 +191,10 @@ class Model:
 
     def sweep(self):
         if self.doubts_from is None:
-            for token in self.tokens:
-                if token.state == "active" and self.is_over(token):
-                    self.expire(token)
+            with self.together():
+                for token in self.tokens:
+                    if token.state == "active" and self.is_over(token):
+                        self.expire(token)
 
     def passes(self, seconds):
         """Long enough for a doubted clock to be believed."""
@@ -164,7 +225,8 @@ class Model:
     def touched(self, token):
         """What is asked to be done with a token that is over ends it, whatever is believed."""
         if token.state == "active" and self.is_over(token):
-            self.expire(token)
+            with self.together():
+                self.expire(token)
 
     def n_active(self):
         return sum(t.state == "active" for t in self.tokens)
@@ -181,9 +243,10 @@ class Model:
         self.tokens.append(token)
         if token.parent:
             token.parent.children.append(token)
+        self.tell("derived" if token.parent else "issued", token)
         return token
 
-    def issue(self, user, name, lifetime=None, scopes=None, uses=None, owner=None):
+    def issue(self, user, name, lifetime=None, scopes=None, uses=None, owner=None, bound=False):
         uid = self.uid(user) if owner is None else owner
         errors = set()
         if owner not in (None, self.uid(user)) and not self.is_admin(user):
@@ -200,6 +263,7 @@ class Model:
             return Answer(errors)
         length = DEFAULT if lifetime is None else lifetime
         return Answer(token=self.made(owner=uid, name=name, scopes=scopes, uses=uses,
+                                      holder=self.holder(user) if bound else None,
                                       expires=self.now + length))
 
     # ---- what is presented
@@ -216,6 +280,8 @@ class Model:
             return {"TokenRevoked"}
         if token.state == "expired":
             return {"TokenExpired"}
+        if token.holder not in (None, self.holder(user)):
+            return {"WrongBearer"}
         return set()
 
     def not_a_token(self, user):
@@ -240,7 +306,7 @@ class Model:
                 self.end(token, "revoked", "uses")
         return Answer(info=token, access=self.reaches(token))
 
-    def derive(self, user, token, name, lifetime=None, scopes=None, uses=None):
+    def derive(self, user, token, name, lifetime=None, scopes=None, uses=None, bound=False):
         if errors := self.judge(user, token):
             return Answer(errors)
         errors, rest = set(), token.expires - self.now
@@ -259,8 +325,9 @@ class Model:
             return Answer(errors)
         expires = token.expires if lifetime is None else self.now + lifetime
         return Answer(token=self.made(
-            owner=token.owner, name=name, scopes=token.scopes if scopes is None else scopes,
-            uses=uses, parent=token, expires=expires))
+            owner=token.owner, name=name, uses=uses, parent=token, expires=expires,
+            scopes=token.scopes if scopes is None else scopes,
+            holder=self.holder(user) if bound or token.holder else None))
 
     # ---- what is named by its id
 
@@ -314,12 +381,13 @@ class Model:
             errors.add("LimitReached")
         if errors:
             return Answer(errors)
-        new = self.made(owner=token.owner, name=token.name, scopes=token.scopes, uses=token.uses,
-                        parent=token.parent, credential=token.credential,
-                        expires=self.now + length)
         if earlier:
             self.end(earlier, "revoked", "rotated")
+        new = self.made(owner=token.owner, name=token.name, scopes=token.scopes, uses=token.uses,
+                        parent=token.parent, credential=token.credential, holder=token.holder,
+                        expires=self.now + length)
         token.replaced_by = new
+        self.tell("rotated", token)
         if at_once:
             self.end(token, "revoked", "rotated")
         else:
@@ -343,11 +411,14 @@ class Model:
             return Answer({"PermissionDenied"})
         self.held.value = text
         self.held.revision = (self.held.revision or 0) + 1
+        self.tell("put", "held")
         return Answer(revision=self.held.revision)
 
     def forget(self, user):
         if not self.is_admin(user):
             return Answer({"PermissionDenied"})
+        if self.held.value is not None:
+            self.tell("forgotten", "held")
         self.held.value = None
         return Answer()
 
@@ -372,16 +443,23 @@ class Model:
         if policy is None:
             return Answer({"PolicyInvalid"})
         self.policy = self.policies[policy]
+        self.tell("reloaded")
         return Answer()
 
     def administers(self, user):
-        """Rekey, Backup, and Reload where it has nothing but a backup to take in: nothing becomes another."""
+        """Rekey and Backup: nothing becomes another."""
         return Answer(() if self.is_admin(user) else {"PermissionDenied"})
+
+    def taken_in(self):
+        """A reload that finds nothing new but a backup of what is there."""
+        self.tell("reloaded")
+        return Answer()
 
     def lock(self, user, passphrase):
         if not self.is_admin(user):
             return Answer({"PermissionDenied"})
         self.passphrase = passphrase
+        self.tell("locked")
         return Answer()
 
     def unlock(self, user):
@@ -390,4 +468,5 @@ class Model:
         if self.passphrase is None:
             return Answer({"NotLocked"})
         self.passphrase = None
+        self.tell("unlocked")
         return Answer()

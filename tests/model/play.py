@@ -13,14 +13,16 @@ sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
 import jeton  # noqa: E402
 import steps as sequences  # noqa: E402
 from credentials import with_fd  # noqa: E402
-from jeton import ALICE, BOB, IS_ROOT, Agent, revalued, wait_until  # noqa: E402
+from jeton import ALICE, BOB, IS_ROOT, Agent, Client, revalued, wait_until  # noqa: E402
 from model import DEFAULT, MAX, MIN, MINTED_LENGTH, YEAR, Model, reach  # noqa: E402
+from peers import Peer  # noqa: E402
 from varlink import Error, Mismatch  # noqa: E402
 
 UNIT = sequences.UNIT
 ME = os.getuid()
 # Unprivileged there is one user, who is everybody.
-USERS = {"alice": (ALICE, not IS_ROOT), "bob": (BOB, not IS_ROOT), "admin": (ME, True)}
+USERS = {"alice": (ALICE, not IS_ROOT), "bob": (BOB, not IS_ROOT), "admin": (ME, True),
+         "process": (ALICE, not IS_ROOT)}
 
 _WIDE = {ALICE: ["acme/**:*", "other:read"], BOB: ["acme/risk:read", "acme/pub/**:*"]}
 _NARROW = {ALICE: ["acme/risk:*"], BOB: ["acme/*:read"]}
@@ -79,6 +81,18 @@ def _lifetime(step, depth):
     return units * UNIT + UNIT // 2 - depth * UNIT // 10
 
 
+class Watcher:
+    """client: None between one connection and the next. at: how many of the model's events it is past."""
+
+    def __init__(self):
+        self.client, self.at = None, 0
+
+    def close(self):
+        if self.client:
+            self.client.close()
+        self.client = None
+
+
 class Player:
     def __init__(self, steps, patience):
         self.steps, self.patience, self.at = steps, patience, None
@@ -89,7 +103,8 @@ class Player:
         self.made = {}  # by the number of the step: the model's token
         self.batch = []  # what was sent and not yet answered: (step, answer, expected)
         self.client, self.user, self.clients = None, None, {}
-        self.offset = 0
+        self.process = None  # a child, while there is one
+        self.watchers, self.numbers = {}, {}  # what was told by its number: once and for all
         self.backup = None, None  # the bytes, and what was held
         self.strayed = self.started_behind = False  # see do_astray()
         self.n_calls = 0
@@ -100,12 +115,18 @@ class Player:
         try:
             for self.at in self.steps:
                 self.step(self.at)
+                self.keep_up()
             self.flush()
             self.check_count()
+            if self.model.passphrase is None:
+                # Everybody hears of it, and before it of all that nobody should have.
+                self.do_reload({**self.at, "user": "admin", "policy": "wide"})
+                self.listen()
             self.agent.stop()
         finally:
-            for client in self.clients.values():
-                client.close()
+            self.disconnect()
+            if self.process:
+                self.process.end()
             if self.agent.pid:
                 with contextlib.suppress(AssertionError):
                     self.agent.kill()
@@ -113,11 +134,21 @@ class Player:
 
     # ---- sending and receiving
 
+    def connect(self, user):
+        if user == "process":
+            self.process = self.process or Peer(ALICE if IS_ROOT else None)
+            return Client(self.process.connect(self.agent.socket))
+        return self.agent.admin() if user == "admin" else self.agent.connect(USERS[user][0])
+
     def connection(self, user):
         if user not in self.clients:
-            self.clients[user] = (self.agent.admin() if user == "admin" else
-                                  self.agent.connect(USERS[user][0]))
+            self.clients[user] = self.connect(user)
         return self.clients[user]
+
+    def disconnect(self):
+        for client in [*self.clients.values(), *self.watchers.values()]:
+            client.close()
+        self.clients.clear()
 
     def send(self, step, method, parameters, answer, check, more=False):
         """Notes the call, to be sent with others of the same user."""
@@ -165,6 +196,93 @@ class Player:
             check(parts if more else parts[0])
         except AssertionError as e:
             raise Difference(step, str(e)) from None
+
+    # ---- what watchers hear
+
+    def listen(self):
+        """All that they have to hear by now, for which they may have to wait."""
+        for user, watcher in self.watchers.items():
+            while watcher.client and watcher.at < len(self.model.events):
+                self.hear_bunch(user, watcher)
+
+    def keep_up(self):
+        """Between steps: in the midst of one the model is ahead of what was sent."""
+        if any(len(self.model.events) - w.at > 100 for w in self.watchers.values() if w.client):
+            self.flush()
+            self.listen()
+
+    def hear_bunch(self, user, watcher):
+        events, begin = self.model.events, watcher.at
+        while watcher.at < len(events) and events[watcher.at][2] == events[begin][2]:
+            watcher.at += 1
+        expected = [e for e in events[begin:watcher.at] if self.model.hears(user, e)]
+        while expected:
+            try:
+                said = watcher.client.event()
+                self.check_event(said, expected)
+                assert begin < said["seq"] <= watcher.at, f"numbered {said['seq']}: {said}"
+            except (AssertionError, Error, Mismatch, OSError, EOFError, jeton.Closed) as e:
+                raise Difference(self.at, f"{user}, who watches, and should hear of "
+                                 f"{[(k, getattr(w, 'id', w)) for k, w, _ in expected]} after {begin}: "
+                                 f"{type(e).__name__} {e}") from None
+
+    def check_event(self, said, expected):
+        token = said["token"] or {}
+        short = said["kind"], token.get("id", said["credential"])
+        assert self.numbers.setdefault(said["seq"], short) == short, f"was told as another: {said}"
+        found = [e for e in expected if (e[0], getattr(e[1], "id", e[1])) == short]
+        assert found, f"is told {said}"
+        expected.remove(found[0])
+        kind, what, _ = found[0]
+        if token:
+            assert (token["name"], token["ownerUid"]) == (what.name, what.owner), said
+            assert token["binding"] == ("process" if what.holder else "none"), said
+        if kind in ("revoked", "expired"):
+            assert token["state"] == kind and token["ended"] == what.ended, f"{said}, not {what.ended}"
+
+    def watch(self):
+        """Whoever was watching goes on where it was."""
+        for user, watcher in self.watchers.items():
+            if not watcher.client and self.model.passphrase is None:
+                watcher.client = self.connect(user).watch(after=watcher.at)
+
+    def do_watch(self, step):
+        """Begins to; or goes away, and comes back: to where it was, to now, or to the very first event."""
+        self.flush()
+        self.await_reloaded()
+        user = "alice" if step["user"] == "process" else step["user"]
+        self.n_calls += 1
+        if user not in self.watchers:
+            self.watchers[user] = Watcher()
+            self.watchers[user].at = len(self.model.events)
+        elif self.watchers[user].client:
+            self.listen()
+            self.watchers[user].close()
+            return
+        else:
+            at = {"first": 0, "now": len(self.model.events)}
+            self.watchers[user].at = at.get(step["after"], self.watchers[user].at)
+        self.watchers[user].client = self.connect(user).watch(after=self.watchers[user].at)
+
+    def await_reloaded(self):
+        """A reload is answered once the policies are in force. That it was is kept after that, and has a number of
+        which anybody may know only then; all else has its number by the time it is answered."""
+        events = self.model.events
+        if not events or events[-1][0] != "reloaded":
+            return
+
+        def is_kept():
+            with contextlib.closing(self.connect("admin")) as client:
+                try:
+                    return client.watch(after=len(events))
+                except Error as e:
+                    if e.name != "EventsMissed":
+                        raise
+            return None
+        try:
+            wait_until(is_kept, "", self.patience, 0.002)
+        except AssertionError:
+            raise Difference(self.at, f"event {len(events)}, a reload, is never told") from None
 
     def check_count(self):
         """Also what the agent does by itself is done when this returns."""
@@ -219,7 +337,8 @@ class Player:
         return {
             "id": lambda: token.id, "name": token.name, "ownerUid": token.owner,
             "scopes": token.scopes, "state": token.state, "ended": token.ended,
-            "usesLeft": token.uses, "credential": token.credential, "binding": "none",
+            "usesLeft": token.uses, "credential": token.credential,
+            "binding": "process" if token.holder else "none",
             "parent": (lambda p=token.parent: p.id) if token.parent else None,
             "replacedBy": (lambda r=token.replaced_by: r.id) if token.replaced_by else None,
         }
@@ -256,17 +375,19 @@ class Player:
         owner = USERS[step["owner"]][0] if step["owner"] else None
         lifetime = _lifetime(step, 0)
         answer = self.model.issue(step["user"], step["name"], lifetime, step["scopes"],
-                                  step["uses"], owner)
+                                  step["uses"], owner, "bound" in step)
         self.send(step, "Issue", {"name": step["name"], "lifetimeSec": lifetime,
                                   "scopes": step["scopes"], "uses": step["uses"],
+                                  "binding": "process" if "bound" in step else None,
                                   "ownerUid": owner}, answer, self.new(step, answer))
 
     def do_derive(self, step, parent):
         lifetime = _lifetime(step, parent.depth() + 1)
         answer = self.model.derive(step["user"], parent, step["name"], lifetime, step["scopes"],
-                                   step["uses"])
+                                   step["uses"], "bound" in step)
         self.send(step, "Derive", {"token": parent.value, "name": step["name"],
                                    "lifetimeSec": lifetime, "scopes": step["scopes"],
+                                   "binding": "process" if "bound" in step else None,
                                    "uses": step["uses"]}, answer, self.new(step, answer))
 
     def do_verify(self, step, token):
@@ -368,6 +489,7 @@ class Player:
 
     def do_reload(self, step):
         self.flush()
+        self.listen()  # what is told is judged by the policies of then
         policy = POLICIES.get(step["policy"])
         answer = self.model.reload(step["user"], step["policy"])
         if "PermissionDenied" not in answer.errors:
@@ -379,6 +501,8 @@ class Player:
             self.agent.policy(policy_text(self.model.policy))
 
     def do_lock(self, step):
+        self.flush()
+        self.listen()
         answer = self.model.lock(step["user"], step["passphrase"])
         self.passphrase, asked = step["passphrase"], self.model.passphrase
         self.model.passphrase = None
@@ -392,6 +516,7 @@ class Player:
         self.send(step, "Unlock", {"passphrase": getattr(self, "passphrase", "none")}, answer,
                   lambda reply: None)
         self.flush()
+        self.watch()
 
     # ---- keys and copies
 
@@ -429,7 +554,7 @@ class Player:
         with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as f:
             os.fchown(f.fileno(), os.stat(self.agent.state).st_uid, -1)
             f.write(b"jeton restore\0\0\1" + boxed + data[48:])
-        self.send({**step, "user": "admin"}, "Reload", {}, self.model.administers("admin"), lambda reply: None)
+        self.send({**step, "user": "admin"}, "Reload", {}, self.model.taken_in(), lambda reply: None)
         self.flush()
         try:
             wait_until(lambda: not os.path.exists(path), "", self.patience, 0.002)
@@ -472,21 +597,43 @@ class Player:
         self.agent.clock.move(real=-10 * YEAR * 10**6)
 
     def do_restart(self, step):
-        self.flush()
-        for client in self.clients.values():
-            client.close()
-        self.clients.clear()
+        self.check_count()
+        if self.model.passphrase is None:
+            self.listen()
+            self.await_reloaded()  # one that was killed before it was kept nobody ever hears of
+        self.disconnect()
         if step["kill"]:
             self.agent.kill()
             self.model.was_killed()
         else:
             self.agent.stop()
         moved = (step["away"] - step["back"]) * UNIT
+        gone = step.get("process_ends") and self.model.passphrase is None
+        if gone:
+            self.end_process()
         self.agent.clock.move(real=moved * 10**6, boot=step["away"] * UNIT * 10**6, running=False)
         self.agent.start()
         self.started_behind = self.strayed
         self.model.starts(moved)
+        if gone:
+            self.model.process_ends("process")
         self.check_count()
+        self.watch()
+
+    def do_process_ends(self, step):
+        del step
+        self.flush()
+        self.end_process()
+        self.model.process_ends("process")
+        self.check_count()
+
+    def end_process(self):
+        """What it had connected is closed, too: it would be nobody's."""
+        if self.process:
+            self.process.end()
+        if client := self.clients.pop("process", None):
+            client.close()
+        self.process = None
 
 
 def play(steps, patience=100):

@@ -53,7 +53,9 @@ def _parts(rng):
         "pass": (3, lambda: {"units": _some(rng, 1, 1, 1, 2, 3)}),
         "set_back": (1, lambda: {"units": _some(rng, 1, 2, 800)}),
         "astray": (0.6, lambda: {"token": 0}),
-        "restart": (0.5, lambda: {"kill": rng.random() < 0.6, "away": _some(rng, 0, 0, 1, 3),
+        "watch": (1, lambda: {"after": _some(rng, "last", "last", "last", "now", "first")}),
+        "process_ends": (0.3, dict),
+        "restart": (0.5, lambda: {"process_ends": rng.random() < 0.3, "kill": rng.random() < 0.6, "away": _some(rng, 0, 0, 1, 3),
                                   "back": _some(rng, 0, 0, 0, 1, 800)}),
         "rekey": (0.3, dict),
         "backup": (0.4, dict),
@@ -63,6 +65,8 @@ def _parts(rng):
     }
 
 
+# The process is one of alice's, and ends now and then; then it is another.
+USERS = ("alice", "bob", "admin", "process")
 MAKERS = ("issue", "derive", "rotate", "fetch")
 
 
@@ -72,11 +76,11 @@ def sequence(seed, n):
     parts = _parts(rng)
     names, weights = list(parts), [w for w, _ in parts.values()]
     made, steps, user, unlock_at = [], [], "alice", None
-    by_user, parents = {"alice": [], "bob": [], "admin": []}, {"alice": [], "bob": [], "admin": []}
+    by_user, parents = {user: [] for user in USERS}, {user: [] for user in USERS}
     for number in range(n):
         # The same user for a while, so that calls can be sent together.
         if rng.random() < 0.2:
-            user = rng.choice(["alice", "alice", "bob", "admin"])
+            user = rng.choice(["alice", "alice", "bob", "admin", "process"])
         what = rng.choices(names, weights)[0]
         if number == unlock_at:
             what = "unlock"
@@ -96,6 +100,8 @@ def sequence(seed, n):
             elif by_user[user] and rng.random() < 0.7:
                 among = by_user[user]
             step["token"] = rng.choice(among[-12:] if rng.random() < 0.8 else among)
+        if what in ("issue", "derive") and user == "process" and rng.random() < 0.6:
+            step["bound"] = True
         if what == "derive":
             parents[user].append(step["token"])
         if what in MAKERS:
