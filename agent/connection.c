@@ -322,12 +322,31 @@ static void run(struct connection *c)
 		settle(c, n_messages);
 }
 
-void connection_ready(struct connection *c, uint32_t events)
+void connection_found(struct connection *c, uint32_t events)
 {
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->hung_up = true;
+}
+
+void connection_receive_ahead(struct connection *c)
+{
+	char *buf;
+
+	if (c->state != CONNECTION_READING || !c->readable || c->in.buf || c->rest ||
+	    c->is_broken || c->agent->stopping || !turns_left(c))
+		return;
+	/* Only one that is to spare: none is taken from another connection for this. */
+	buf = pool_get(&c->agent->small);
+	if (!buf)
+		return;
+	frame_init(&c->in, buf, SMALL_BUF);
+	c->is_broken = receive(c) == CLOSE;
+}
+
+void connection_ready(struct connection *c, uint32_t events)
+{
 	/* Nobody is left to hear the rest of the replies; a stream may have none to send for long. */
 	if (c->state == CONNECTION_STREAMING && events & (EPOLLHUP | EPOLLERR)) {
 		connection_close(c);

@@ -61,7 +61,7 @@ struct connection {
 	bool in_large;	 /* the frame's buffer is of the large pool */
 	bool rest_large;
 	bool is_posted; /* it has replies in the outbox */
-	bool is_broken; /* what was there could not be sent: it is closed in its next turn */
+	bool is_broken; /* it could not be sent to or received from: it is closed in its next turn */
 	int send_room;	/* the kernel's, for what lies unread; 0: not asked yet */
 	struct passed passed; /* descriptors that came with messages */
 	struct frame in; /* buf NULL while idle */
@@ -112,7 +112,21 @@ bool connection_is_at_rest(const struct connection *c);
  */
 bool connection_holds_bytes(const struct connection *c);
 
-/* What the loop found out of it, as epoll says it. */
+/* So many of those that are about to have their turn receive ahead of it, each time: see below. */
+enum { RECEIVE_AHEAD = 16 };
+
+/* What the loop found out of it, as epoll says it: connection_ready() is to follow in the same turn. */
+void connection_found(struct connection *c, uint32_t events);
+
+/*
+ * It is about to have its turn. What it has sent is received now, if it does nothing else, nothing of it waits to be
+ * answered and its user has some of the round left. Several that do so one after the other, and are answered then, take
+ * less time than if each does both: what the processor has learnt of the one is not driven out by the other. Closes
+ * no connection. Harmless twice.
+ */
+void connection_receive_ahead(struct connection *c);
+
+/* What was found of it is acted on. */
 void connection_ready(struct connection *c, uint32_t events);
 
 /* Goes on with whatever is next: for those who were put off. */

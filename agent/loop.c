@@ -103,14 +103,30 @@ static int find(struct loop *l, bool wait)
 	return errno == EINTR ? 0 : -errno;
 }
 
+/* The next few of those that were found. */
+static void receive_ahead(struct loop *l)
+{
+	for (int i = l->at; i < l->n && i < l->at + RECEIVE_AHEAD; i++) {
+		struct connection *c = l->found[i].data.ptr;
+
+		if (!c)
+			continue;
+		connection_found(c, l->found[i].events);
+		connection_receive_ahead(c);
+	}
+}
+
 /* Those that were found; what one of them does may end others. */
 static void serve_found(struct agent *a)
 {
 	struct loop *l = a->loop;
 
 	while (l->at < l->n) {
-		const struct epoll_event *event = &l->found[l->at++];
+		const struct epoll_event *event;
 
+		if (l->at % RECEIVE_AHEAD == 0)
+			receive_ahead(l);
+		event = &l->found[l->at++];
 		if (event->data.ptr)
 			connection_ready(event->data.ptr, event->events);
 		if (outbox_is_full(a))

@@ -107,6 +107,13 @@ void turns_forget(struct connection *c)
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
+/* The next few of those that wait. */
+static void receive_ahead(struct connection *c)
+{
+	for (unsigned i = 0; c && i < RECEIVE_AHEAD; i++, c = c->again_next)
+		connection_receive_ahead(c);
+}
+
 /* As much of one client's as it may have in a round. Its last connection may end by that. */
 static void serve(struct agent *a, struct client *client)
 {
@@ -114,7 +121,9 @@ static void serve(struct agent *a, struct client *client)
 
 	client->n_connections++;
 	take_out(a, client);
-	while ((c = client->again_first) && has_left(a, client)) {
+	for (unsigned n = 0; (c = client->again_first) && has_left(a, client); n++) {
+		if (n % RECEIVE_AHEAD == 0)
+			receive_ahead(c);
 		turns_forget(c);
 		connection_turn(c);
 	}
