@@ -173,15 +173,30 @@ static void text_wipe(struct text_space *text)
 	text->n = 0;
 }
 
+/* What was read of the message is a call. */
+static enum dispatched begin(struct request *req, struct span message)
+{
+	req->now_us = agent_now(req->agent);
+	req->fds = passed_for_message(&req->connection->passed, message, &req->n_fds);
+	return call_method(req);
+}
+
 enum dispatched dispatch(struct connection *c, struct span message)
 {
 	struct agent *a = c->agent;
 	struct request req = { .agent = a, .connection = c, .out_start = a->out.n };
+	struct plain_verify plain NOT_ZEROED;
 	struct bad_parameter bad;
 	enum dispatched dispatched = DISPATCH_CLOSE;
 	enum json_error error;
 
 	a->n_calls++;
+	if (call_read_plain_verify(message, &plain)) {
+		req.call = (struct call){ .method = SPAN("io.jeton.Agent.Verify"),
+					  .params = { .type = JSON_NULL } };
+		req.plain = &plain;
+		return begin(&req, message);
+	}
 	error = json_check(message, a->json);
 	if (error != JSON_OK)
 		return close_for(c, json_error_text(error));
@@ -193,9 +208,7 @@ enum dispatched dispatch(struct connection *c, struct span message)
 		dispatched = reply_bad_parameter(&req, &bad);
 		break;
 	case CALL_OK:
-		req.now_us = agent_now(a);
-		req.fds = passed_for_message(&c->passed, message, &req.n_fds);
-		dispatched = call_method(&req);
+		dispatched = begin(&req, message);
 		break;
 	}
 	text_wipe(&a->text);

@@ -52,11 +52,23 @@ static bool is_connected_socket(const struct request *req, int64_t index)
 	return peer_init(&peer, req->fds[index]) == 0 && peer.uid != (uid_t)-1;
 }
 
+static void take_plain(const struct plain_verify *plain, struct verify_call *call)
+{
+	call->token = plain->token;
+	call->scopes.is_set = plain->n_scopes > 0;
+	call->scopes.n = plain->n_scopes;
+	for (unsigned i = 0; i < plain->n_scopes; i++)
+		call->scopes.v[i] = plain->scopes[i];
+	call->bearer.is_set = false;
+}
+
 static bool verify_call_parse(struct request *req, struct verify_call *call,
 			      struct bad_parameter *bad)
 {
-	if (!params_read(&req->call.params, verify_fields, ARRAY_SIZE(verify_fields),
-			 &req->agent->text, call, sizeof(*call), bad))
+	if (req->plain)
+		take_plain(req->plain, call);
+	else if (!params_read(&req->call.params, verify_fields, ARRAY_SIZE(verify_fields),
+			      &req->agent->text, call, sizeof(*call), bad))
 		return false;
 	if (call->bearer.is_set && !is_connected_socket(req, call->bearer.value)) {
 		bad->name = SPAN("bearer");

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "agent/dispatch.h"
+#include "protocol/call-read-plain.h"
 
 struct request {
 	struct agent *agent;
 	struct connection *connection;
 	struct call call;
+	const struct plain_verify *
+		plain; /* the parameters of a Verify, read already; NULL: they are in call.params */
 	uint64_t now_us;
 	const int *fds;	  /* that came with the call: the connection's, closed when it is answered */
 	unsigned n_fds;
