@@ -44,10 +44,7 @@ struct json_writer *reply_begin(struct request *req)
 
 	req->out_start = w->n;
 	req->error = NULL;
-	w->comma = false;
-	json_open(w, '{');
-	json_key(w, "parameters");
-	json_open(w, '{');
+	json_put_raw(w, SPAN("{\"parameters\":{"));
 	return w;
 }
 
@@ -55,14 +52,7 @@ static enum dispatched end(struct request *req, bool continues)
 {
 	struct json_writer *w = &req->agent->out;
 
-	json_close(w, '}');
-	if (continues) {
-		json_key(w, "continues");
-		json_put_bool(w, true);
-	}
-	json_close(w, '}');
-	json_put_raw(w, (struct span){ "", 1 });
-	w->comma = false;
+	json_put_raw(w, continues ? SPAN("},\"continues\":true}\0") : SPAN("}}\0"));
 	if (req->error)
 		audit_refused(req, STEAL_PTR(req->error));
 	else if (req->connection->is_administration && !continues)
