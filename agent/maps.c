@@ -33,7 +33,7 @@ enum {
 	PARTS_MAX = 128,
 	TEXT_FIRST = 64 * 1024,
 };
-static const uint64_t SLICE_US = 1000;
+static const uint64_t SLICE_US = 250;
 static const uint64_t REST_US = 10 * USEC_PER_SEC;    /* after no larger map could be had */
 static const uint64_t IDLE_US = 900 * USEC_PER_SEC; /* that a view nobody asks for is kept */
 

@@ -1,8 +1,11 @@
 /*
  * tests/bench/bench-scale.c - all of it at once: a million live tokens, ten thousand connections, two processors. How much memory
  * that takes, how many are answered, how long one waits when all ask at once and when 64 of them do; beside the same agent
- * with 64 connections. Tokens are taken at random. Then a thousand verifiers come, too, and have a map of all the tokens.
+ * with 64 connections. Tokens are taken at random. Then a thousand verifiers come, too, and have a map of all the tokens. And
+ * how long a Verify waits while such a map is made, and another let go of.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +143,93 @@ static void measure_verifiers(struct fleet *f, struct flood *flood)
 	verifiers_close(&v);
 }
 
+/* ---- maps that come and go ---- */
+
+struct waiter {
+	const struct fleet *f;
+	atomic_bool is_over;
+	struct latencies waits;
+};
+
+/* Verifies over a connection of its own, one call after the other, ahead of what else this program does. */
+static void *wait_all_along(void *userdata)
+{
+	const struct sched_param ahead = { .sched_priority = 10 };
+	struct waiter *w = userdata;
+	int fd = test_agent_connect(&w->f->agent);
+	uint64_t before = now_ns(), after;
+
+	pin(1);
+	(void)pthread_setschedparam(pthread_self(), SCHED_FIFO, &ahead);
+	while (!atomic_load(&w->is_over)) {
+		if (fd < 0 || !fleet_verify(fd, w->f->values[0]))
+			give_up("the agent does not answer");
+		after = now_ns();
+		latencies_add(&w->waits, after - before);
+		before = after;
+	}
+	close(fd);
+	return NULL;
+}
+
+/* While it runs, what is done by do_it(). */
+static void wait_meanwhile(struct waiter *w, void (*do_it)(struct fleet *f, struct verifiers *v),
+			   struct fleet *f, struct verifiers *v)
+{
+	pthread_t thread;
+
+	w->f = f;
+	atomic_store(&w->is_over, false);
+	if (pthread_create(&thread, NULL, wait_all_along, w) != 0)
+		give_up("no thread");
+	do_it(f, v);
+	atomic_store(&w->is_over, true);
+	pthread_join(thread, NULL);
+}
+
+static void do_nothing(struct fleet *f, struct verifiers *v)
+{
+	(void)f;
+	(void)v;
+	nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+}
+
+/* All maps are retired by that, and made anew for who asks; with all tokens again. */
+static void renew_map(struct fleet *f, struct verifiers *v)
+{
+	static const char reload[] = "{\"method\":\"io.jeton.Agent.Reload\"}";
+	char reply[8192];
+
+	verifiers_close(v);
+	if (test_call(f->fd, reload, sizeof(reload), reply, sizeof(reply)) < 0 ||
+	    strstr(reply, "error"))
+		give_up("Reload failed: %s", reply);
+	verifiers_open(v, f, 1);
+}
+
+static void measure_renewals(struct fleet *f)
+{
+	struct waiter idle = { 0 }, busy = { 0 };
+	struct verifiers v;
+
+	verifiers_open(&v, f, 1);
+	for (unsigned i = rounds(7); i > 0; i--) {
+		wait_meanwhile(&idle, do_nothing, f, &v);
+		wait_meanwhile(&busy, renew_map, f, &v);
+	}
+	verifiers_close(&v);
+	report_value("renewal.idle", "the longest that a Verify waits, of a second each",
+		     latencies_at(&idle.waits, 1) / 1e3, "us", NO_BOUND, 0);
+	report_value("renewal.idle.p99", "  p99", latencies_at(&idle.waits, 0.99) / 1e3, "us",
+		     NO_BOUND, 0);
+	report_value("renewal.busy", "  while a map is made and another let go of",
+		     latencies_at(&busy.waits, 1) / 1e3, "us", NO_BOUND, 0);
+	report_value("renewal.busy.p99", "  p99", latencies_at(&busy.waits, 0.99) / 1e3, "us",
+		     NO_BOUND, 0);
+	latencies_done(&idle.waits);
+	latencies_done(&busy.waits);
+}
+
 int main(void)
 {
 	const size_t n = sized(1000000, 2000);
@@ -178,6 +268,7 @@ int main(void)
 	report_value("few.p99", "  how long one waits, p99", latencies_at(&few_l, 0.99) / 1e3, "us", NO_BOUND, 0);
 	report_spread("spread", "Verify over 64 of 10,000 connections", &few_l);
 	measure_verifiers(&f, flood);
+	measure_renewals(&f);
 	flood_close(flood);
 	flood_close(small);
 	latencies_done(&all_l);
