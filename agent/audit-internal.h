@@ -6,6 +6,12 @@
 
 enum { AUDIT_QUEUE = 256 };
 
+/* The record of the highest row that was loaded so far. */
+struct audit_last {
+	size_t n; /* 0: its link is made already */
+	uint8_t record[AUDIT_RECORD_MAX];
+};
+
 struct audit {
 	/* the chain: audit.c */
 	struct audit_link prepared; /* its end, with all changes under way */
@@ -15,6 +21,7 @@ struct audit {
 	uint64_t n_loaded, loaded_last;
 	uint64_t loaded_last_us; /* when that one was; 0: there is none */
 	uint8_t *present; /* NULL: all are there that should be */
+	struct audit_last *last; /* while loading */
 
 	/* what comes into it by changes of its own: audit-queue.c */
 	struct audit_entry queue[AUDIT_QUEUE];

@@ -76,7 +76,22 @@ int audit_init(struct agent *a)
 		return -ENOMEM;
 	a->audit->max = a->settings.storage == STORAGE_VOLATILE ? AUDIT_KEPT_VOLATILE : AUDIT_KEPT;
 	a->audit->present = calloc(1, PRESENT_BITS / 8);
-	return a->audit->present ? 0 : -ENOMEM;
+	a->audit->last = calloc(1, sizeof(*a->audit->last));
+	return a->audit->present && a->audit->last ? 0 : -ENOMEM;
+}
+
+/* The next entry is tied to the last record only: a hash of each would be a sixth of a start with a thousand tokens. */
+static void load_last(struct audit *audit, uint64_t row, const uint8_t *record, size_t n)
+{
+	struct audit_last *last = audit->last;
+
+	audit->kept.seq = row;
+	audit->loaded_last_us = audit_record_at_us(record, n);
+	last->n = n <= sizeof(last->record) ? n : 0;
+	if (last->n > 0)
+		memcpy(last->record, record, n);
+	else
+		audit_chain_link(row, record, n, &audit->kept);
 }
 
 int audit_load(struct agent *a, uint64_t row, uint32_t version, const uint8_t *record, size_t n)
@@ -91,10 +106,8 @@ int audit_load(struct agent *a, uint64_t row, uint32_t version, const uint8_t *r
 	if (!audit->first || row < audit->first)
 		audit->first = row;
 	/* The record itself is looked at by whoever reads the audit: damage is told there. */
-	if (row > audit->kept.seq) {
-		audit_chain_link(row, record, n, &audit->kept);
-		audit->loaded_last_us = audit_record_at_us(record, n);
-	}
+	if (row > audit->kept.seq)
+		load_last(audit, row, record, n);
 	return 0;
 }
 
@@ -104,6 +117,9 @@ int audit_load_done(struct agent *a)
 
 	if (!audit->first)
 		audit->first = 1;
+	if (audit->last->n > 0)
+		audit_chain_link(audit->kept.seq, audit->last->record, audit->last->n, &audit->kept);
+	free(STEAL_PTR(audit->last));
 	audit->prepared = audit->kept;
 	audit->loaded_last = audit->kept.seq;
 	if (audit->n_loaded == audit->kept.seq + 1 - audit->first) {
@@ -293,6 +309,7 @@ void audit_done(struct agent *a)
 	audit_calls_done(a);
 	audit_queue_done(a);
 	free(a->audit->present);
+	free(a->audit->last);
 	free(a->audit);
 	a->audit = NULL;
 }

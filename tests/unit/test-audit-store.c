@@ -18,7 +18,7 @@
 static void agent_of(struct box *b, struct agent *a)
 {
 	memset(a, 0, sizeof(*a));
-	a->store = b->store;
+	a->store = b ? b->store : NULL;
 	ck_assert_int_eq(audit_init(a), 0);
 }
 
@@ -83,6 +83,35 @@ static void add(struct box *b, struct agent *a, unsigned n, bool keep)
 	UNIT_CHECK(box_do(b, c), "not kept");
 	audit_keep(a, &list);
 }
+
+/* Whatever the order of rows, and however long a record is that is none of ours. */
+START_TEST(the_next_entry_is_tied_to_the_highest_row_that_was_loaded)
+{
+	static const struct {
+		uint64_t row;
+		size_t n;
+	} rows[] = { { 2, 100 }, { 3, AUDIT_RECORD_MAX }, { 1, 90 }, { 5, AUDIT_RECORD_MAX + 1 }, { 4, 120 },
+		     { 7, 80 }, { 6, 80 } };
+	static uint8_t record[AUDIT_RECORD_MAX + 1];
+
+	for (size_t n = 1; n <= ARRAY_SIZE(rows); n++) {
+		struct audit_link expected = { 0 };
+		struct agent a;
+
+		agent_of(NULL, &a);
+		for (size_t i = 0; i < n; i++) {
+			memset(record, (int)i + 1, rows[i].n);
+			ck_assert_int_eq(audit_load(&a, rows[i].row, 1, record, rows[i].n), 0);
+			if (rows[i].row > expected.seq)
+				audit_chain_link(rows[i].row, record, rows[i].n, &expected);
+		}
+		ck_assert_int_eq(audit_load_done(&a), 0);
+		ck_assert_uint_eq(audit_last(&a).seq, expected.seq);
+		ck_assert_mem_eq(audit_last(&a).hash, expected.hash, AUDIT_HASH_LEN);
+		audit_done(&a);
+	}
+}
+END_TEST
 
 struct reading {
 	struct audit_check check;
@@ -313,6 +342,7 @@ int main(int argc, char *argv[])
 		the_oldest_go_so_that_no_more_than_the_limit_stay,
 		a_lower_limit_is_come_to_in_the_end,
 		a_chain_with_a_hole_stops_no_change,
+		the_next_entry_is_tied_to_the_highest_row_that_was_loaded,
 	};
 	struct store_error error;
 	uint8_t key[STORE_KEY_LEN];
