@@ -92,6 +92,7 @@ struct store {
 	struct store_rows *live; /* all that were asked for and not freed yet */
 	unsigned n_read;      /* tables, while loading: a bit each */
 	struct tally tally;   /* likewise */
+	struct region batches; /* likewise: of rows on their way */
 
 	/* Not secret. */
 	uint8_t key_check[SEAL_CHECK_LEN]; /* of the master key that it is sealed under */

@@ -3,8 +3,9 @@
  * one, the caller empties those before. Opening rows is the most of it, and is done by whoever has the
  * time: a batch is handed over as it was read if the caller waits for it. There are as many as keep
  * the reader at work while the caller waits for a step of the vault's memory, which takes as long as
- * opening a thousand rows. Few rows, or large ones, are not worth that: one thread does both, as it
- * does where no memory or thread can be had.
+ * opening a thousand rows. Of some rows they are small, since a page of locked memory takes as long as
+ * ten rows. Few rows, or large ones, are not worth that: one thread does both, as it does where no
+ * memory or thread can be had.
  *
  * Invariant: a batch is the reader's while it is not full, the caller's while it is. Only the
  * reader touches the backend and the tally until it has been joined.
@@ -18,8 +19,10 @@
 
 enum {
 	BATCH = 64 * 1024,
+	BATCH_OF_FEW = 16 * 1024, /* holds any row but a credential's */
 	BATCHES = 4,
-	ROWS_FOR_TWO = 2048, /* fewer are read in less time than batches and a thread are made */
+	ROWS_FOR_TWO = 256, /* fewer are read in less time than batches and a thread are made */
+	ROWS_FOR_MUCH = 4000, /* from here on batches are large */
 	READER_STACK = 256 * 1024, /* SQLite reads on it */
 };
 
@@ -83,7 +86,7 @@ struct batch_row {
 };
 
 struct batch {
-	uint8_t *memory; /* BATCH bytes */
+	uint8_t *memory;
 	size_t used;
 	bool opened;
 	bool full; /* handed over */
@@ -92,6 +95,7 @@ struct batch {
 struct relay {
 	struct loading *l;
 	struct batch batches[BATCHES];
+	size_t size; /* of each */
 	unsigned filling; /* the reader's */
 	pthread_mutex_t lock;
 	pthread_cond_t turned;
@@ -164,9 +168,9 @@ static int relay_row(void *userdata, const struct stored_row *row)
 	struct batch_row head = { place_of(row), row->n };
 	int r;
 
-	if (record_size(row) == SIZE_MAX || room_of(row->n) > BATCH)
+	if (record_size(row) == SIZE_MAX || room_of(row->n) > relay->size)
 		return -EBADMSG;
-	if (b->used + room_of(row->n) > BATCH) {
+	if (b->used + room_of(row->n) > relay->size) {
 		r = hand_over(relay);
 		if (r < 0)
 			return r;
@@ -274,10 +278,11 @@ static int start_reader(struct relay *relay, pthread_t *ret)
 }
 
 /* False where it could not be tried. */
-static bool load_by_two(struct loading *l, struct region *memory, int *ret)
+static bool load_by_two(struct loading *l, size_t batch, int *ret)
 {
 	struct relay relay = {
 		.l = l,
+		.size = batch,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.turned = PTHREAD_COND_INITIALIZER,
 	};
@@ -285,7 +290,7 @@ static bool load_by_two(struct loading *l, struct region *memory, int *ret)
 	int r;
 
 	for (unsigned i = 0; i < BATCHES; i++)
-		relay.batches[i].memory = (uint8_t *)memory->base + (size_t)i * BATCH;
+		relay.batches[i].memory = (uint8_t *)l->s->batches.base + i * batch;
 	if (start_reader(&relay, &reader) < 0)
 		return false;
 	r = take_rows(&relay);
@@ -294,18 +299,26 @@ static bool load_by_two(struct loading *l, struct region *memory, int *ret)
 	return true;
 }
 
+/* They stay for the next table, until the store starts. */
+static int make_batches(struct store *s, size_t batch)
+{
+	size_t n = BATCHES * batch;
+	int r = s->batches.base ? 0 : region_init(&s->batches, s->locked.mem, BATCHES * (size_t)BATCH);
+
+	if (r < 0 || n <= s->batches.size)
+		return r;
+	return region_grow(&s->batches, n - s->batches.size);
+}
+
 int store_load(struct loading *l)
 {
-	struct region memory;
-	bool done = false;
-	int r = 0;
+	uint64_t n_rows = store_n_rows(l->s, l->table);
+	size_t batch = n_rows < ROWS_FOR_MUCH ? BATCH_OF_FEW : BATCH;
+	int r;
 
 	/* Credentials are few, and may be larger than a batch. */
-	if (l->table == STORE_CREDENTIALS || store_n_rows(l->s, l->table) < ROWS_FOR_TWO ||
-	    region_init(&memory, l->s->locked.mem, BATCHES * (size_t)BATCH) < 0)
+	if (l->table == STORE_CREDENTIALS || n_rows < ROWS_FOR_TWO || make_batches(l->s, batch) < 0 ||
+	    !load_by_two(l, batch, &r))
 		return load_alone(l);
-	if (region_grow(&memory, BATCHES * (size_t)BATCH) == 0)
-		done = load_by_two(l, &memory, &r);
-	region_done(&memory);
-	return done ? r : load_alone(l);
+	return r;
 }

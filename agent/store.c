@@ -389,6 +389,7 @@ int store_start(struct store *s, struct store_error *ret_error)
 	int r;
 
 	assert(s->n_read == ALL_TABLES && !s->is_running);
+	region_done(&s->batches);
 	r = check_rows(s, ret_error);
 	if (r < 0)
 		return r;
@@ -523,6 +524,7 @@ void store_close(struct store *s)
 	if (s->backend)
 		s->backend->ops->close(s->backend);
 	anchor_close(s->anchor);
+	region_done(&s->batches);
 	region_done(&s->locked);
 	pthread_mutex_destroy(&s->credentials_mutex);
 	/* Last: the lock goes with it. */

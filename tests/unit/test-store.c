@@ -71,17 +71,23 @@ START_TEST(a_thousand_random_changes_under_way_at_once_end_as_they_were_submitte
 }
 END_TEST
 
-static int on_large_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
-			size_t n)
+static int on_full_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+		       size_t n)
 {
 	size_t *total = userdata;
 
-	ck_assert_uint_eq(n, row);
 	ck_assert_uint_eq(version, 1);
 	for (size_t i = 0; i < n; i++)
 		UNIT_CHECK(record[i] == (uint8_t)(i ^ row), "byte %zu of %zu", i, n);
 	*total += n;
 	return 0;
+}
+
+static int on_large_row(void *userdata, uint64_t row, uint32_t version, const uint8_t *record,
+			size_t n)
+{
+	ck_assert_uint_eq(n, row);
+	return on_full_row(userdata, row, version, record, n);
 }
 
 START_TEST(records_of_any_length_come_back_whole)
@@ -166,15 +172,21 @@ START_TEST(reading_stops_where_the_reader_says_so)
 }
 END_TEST
 
-/* So many that they are read by a thread of their own, in several batches. */
-enum { MANY = BOX_ROWS - 1 };
+/* So many that they are read by a thread of their own, in several large batches, or small ones. */
+enum { MANY = BOX_ROWS - 1, SOME = 1000 };
 
-static void box_fill_many(struct box *b)
+static const struct {
+	uint64_t active, audit;
+} fillings[] = { { MANY, SOME }, { SOME, MANY } };
+
+static void box_fill_many(struct box *b, size_t which)
 {
 	struct store_change *c = box_change(b);
 
-	for (uint64_t row = 1; row <= MANY; row++)
+	for (uint64_t row = 1; row <= fillings[which].active; row++)
 		box_put(b, c, STORE_ACTIVE, row);
+	for (uint64_t row = 1; row <= fillings[which].audit; row++)
+		box_put(b, c, STORE_AUDIT, row);
 	ck_assert(box_do(b, c));
 }
 
@@ -185,14 +197,14 @@ static int stop_at_row(void *userdata, uint64_t row, uint32_t version, const uin
 	return row == *(uint64_t *)userdata ? -ECANCELED : 0;
 }
 
-START_TEST(many_rows_are_read_as_few_are)
+static void expect_many_are_read(size_t which)
 {
-	static const uint64_t stops[] = { 1, MANY / 2, MANY };
+	const uint64_t n = fillings[which].active, stops[] = { 1, n / 2, n };
 	struct box b;
 
 	box_init(&b);
 	box_must_open(&b);
-	box_fill_many(&b);
+	box_fill_many(&b, which);
 	box_must_hold(&b);
 	box_close(&b);
 	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
@@ -208,6 +220,12 @@ START_TEST(many_rows_are_read_as_few_are)
 	}
 	box_done(&b);
 }
+
+START_TEST(many_rows_are_read_as_few_are)
+{
+	for (size_t which = 0; which < ARRAY_SIZE(fillings); which++)
+		expect_many_are_read(which);
+}
 END_TEST
 
 static void flip_bits(struct bytes f, size_t from, size_t n)
@@ -216,14 +234,14 @@ static void flip_bits(struct bytes f, size_t from, size_t n)
 		f.p[i] ^= 1;
 }
 
-START_TEST(a_row_among_many_that_does_not_open_is_noticed)
+static void expect_damage_among_many_is_noticed(size_t which)
 {
 	struct bytes f;
 	struct box b;
 
 	box_init(&b);
 	box_must_open(&b);
-	box_fill_many(&b);
+	box_fill_many(&b, which);
 	box_close(&b);
 	f = box_read(&b, "store.db");
 	for (size_t part = 2; part <= 16; part *= 2) {
@@ -237,6 +255,37 @@ START_TEST(a_row_among_many_that_does_not_open_is_noticed)
 	box_must_open(&b);
 	ck_assert(rows_equal(&b.found, &b.expected));
 	free(f.p);
+	box_done(&b);
+}
+
+START_TEST(a_row_among_many_that_does_not_open_is_noticed)
+{
+	for (size_t which = 0; which < ARRAY_SIZE(fillings); which++)
+		expect_damage_among_many_is_noticed(which);
+}
+END_TEST
+
+START_TEST(some_rows_as_large_as_a_token_may_be_are_read)
+{
+	enum { LARGE = 8192, N = 300 };
+	uint8_t record[LARGE];
+	struct store_change *c;
+	size_t total = 0;
+	struct box b;
+
+	box_init(&b);
+	box_must_open(&b);
+	c = box_change(&b);
+	for (uint64_t row = LARGE; row < LARGE + N; row++) {
+		for (size_t i = 0; i < LARGE; i++)
+			record[i] = (uint8_t)(i ^ row);
+		ck_assert_int_eq(store_change_put(c, STORE_ACTIVE, row, 0, 1, 0, record, LARGE), 0);
+	}
+	ck_assert(box_do(&b, c));
+	box_close(&b);
+	ck_assert_int_eq(store_open(b.dir, b.key, &b.mem, &b.store, &b.error), 0);
+	ck_assert_int_eq(store_read_all(b.store, STORE_ACTIVE, on_full_row, &total, &b.error), 0);
+	ck_assert_uint_eq(total, N * (size_t)LARGE);
 	box_done(&b);
 }
 END_TEST
@@ -474,6 +523,7 @@ UNIT_MAIN("store", a_new_store_is_empty_and_opens_again,
 	  records_of_any_length_come_back_whole, the_highest_row_is_remembered_after_it_is_gone,
 	  reading_stops_where_the_reader_says_so, many_rows_are_read_as_few_are,
 	  a_row_among_many_that_does_not_open_is_noticed,
+	  some_rows_as_large_as_a_token_may_be_are_read,
 	  nothing_that_was_put_can_be_read_on_the_disk,
 	  files_are_for_the_agent_alone_whatever_the_umask,
 	  ended_rows_are_listed_by_owner_the_highest_first,
