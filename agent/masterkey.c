@@ -340,7 +340,11 @@ int masterkey_adopt_next(const struct state_dir *d)
 
 int masterkey_drop_next(const struct state_dir *d)
 {
-	int r = state_dir_remove(d, NEXT_KEY_FILE);
+	int r;
 
+	/* Mostly there is none: one that a power cut brings back is removed by the start after it. */
+	if (!state_dir_is_there(d, NEXT_KEY_FILE))
+		return 0;
+	r = state_dir_remove(d, NEXT_KEY_FILE);
 	return r < 0 ? r : state_dir_sync(d);
 }
