@@ -130,16 +130,26 @@ class Terminal:
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def _hear(self):
+        """Whether there was more to read."""
+        piece = b""
+        with contextlib.suppress(OSError):
+            if select.select([self.fd], [], [], 0.01)[0]:
+                piece = os.read(self.fd, 65536)
+        self.said += piece.decode(errors="backslashreplace")
+        return bool(piece)
+
     def wait(self, timeout=100):
         """To its end: its exit status, or minus the signal."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                if select.select([self.fd], [], [], 0.01)[0]:
-                    self.said += os.read(self.fd, 65536).decode(errors="backslashreplace")
-                    continue
+            if self._hear():
+                continue
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                # What it said last, after the look before.
+                while self._hear():
+                    pass
                 return os.waitstatus_to_exitcode(status)
         os.kill(self.pid, signal.SIGKILL)
         raise AssertionError(f"still running: {self.said!r}")
