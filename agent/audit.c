@@ -118,7 +118,8 @@ int audit_load_done(struct agent *a)
 	if (!audit->first)
 		audit->first = 1;
 	if (audit->last->n > 0)
-		audit_chain_link(audit->kept.seq, audit->last->record, audit->last->n, &audit->kept);
+		audit_chain_link(audit->kept.seq, audit->last->record, audit->last->n,
+				 &audit->kept);
 	free(STEAL_PTR(audit->last));
 	audit->prepared = audit->kept;
 	audit->loaded_last = audit->kept.seq;

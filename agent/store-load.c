@@ -21,7 +21,7 @@ enum {
 	BATCH = 64 * 1024,
 	BATCH_OF_FEW = 16 * 1024, /* holds any row but a credential's */
 	BATCHES = 4,
-	ROWS_FOR_TWO = 256, /* fewer are read in less time than batches and a thread are made */
+	ROWS_FOR_TWO = 256,   /* fewer are read in less time than batches and a thread are made */
 	ROWS_FOR_MUCH = 4000, /* from here on batches are large */
 	READER_STACK = 256 * 1024, /* SQLite reads on it */
 };
@@ -95,7 +95,7 @@ struct batch {
 struct relay {
 	struct loading *l;
 	struct batch batches[BATCHES];
-	size_t size; /* of each */
+	size_t size;	  /* of each */
 	unsigned filling; /* the reader's */
 	pthread_mutex_t lock;
 	pthread_cond_t turned;
@@ -303,7 +303,8 @@ static bool load_by_two(struct loading *l, size_t batch, int *ret)
 static int make_batches(struct store *s, size_t batch)
 {
 	size_t n = BATCHES * batch;
-	int r = s->batches.base ? 0 : region_init(&s->batches, s->locked.mem, BATCHES * (size_t)BATCH);
+	int r = s->batches.base ? 0
+				: region_init(&s->batches, s->locked.mem, BATCHES * (size_t)BATCH);
 
 	if (r < 0 || n <= s->batches.size)
 		return r;
@@ -317,8 +318,8 @@ int store_load(struct loading *l)
 	int r;
 
 	/* Credentials are few, and may be larger than a batch. */
-	if (l->table == STORE_CREDENTIALS || n_rows < ROWS_FOR_TWO || make_batches(l->s, batch) < 0 ||
-	    !load_by_two(l, batch, &r))
+	if (l->table == STORE_CREDENTIALS || n_rows < ROWS_FOR_TWO ||
+	    make_batches(l->s, batch) < 0 || !load_by_two(l, batch, &r))
 		return load_alone(l);
 	return r;
 }

@@ -90,8 +90,10 @@ START_TEST(the_next_entry_is_tied_to_the_highest_row_that_was_loaded)
 	static const struct {
 		uint64_t row;
 		size_t n;
-	} rows[] = { { 2, 100 }, { 3, AUDIT_RECORD_MAX }, { 1, 90 }, { 5, AUDIT_RECORD_MAX + 1 }, { 4, 120 },
-		     { 7, 80 }, { 6, 80 } };
+	} rows[] = { { 2, 100 }, { 3, AUDIT_RECORD_MAX },
+		     { 1, 90 },	 { 5, AUDIT_RECORD_MAX + 1 },
+		     { 4, 120 }, { 7, 80 },
+		     { 6, 80 } };
 	static uint8_t record[AUDIT_RECORD_MAX + 1];
 
 	for (size_t n = 1; n <= ARRAY_SIZE(rows); n++) {

@@ -119,7 +119,8 @@ static void join_and_look(uint64_t bytes)
 	is_whole(p, bytes);
 	/* A kernel that gives none says so. */
 	if (r == 0)
-		ck_assert_int_eq(in_smaps(p, "ShmemPmdMapped:"), (long)(bytes / LARGE) * LARGE / 1024);
+		ck_assert_int_eq(in_smaps(p, "ShmemPmdMapped:"),
+				 (long)(bytes / LARGE) * LARGE / 1024);
 	munmap(p, bytes);
 	ck_assert_uint_eq(n_mappings(), before);
 	close(fd);
