@@ -209,7 +209,7 @@ struct agent {
 	uint64_t n_quiet; /* of these: answered from memory, with no source of sd-event touched */
 	bool is_trimmed;
 
-	struct log_limit limit_bad_bytes, limit_late, limit_refused, limit_full, limit_store, limit_fds;
+	struct log_limit limit_bad_bytes, limit_late, limit_room, limit_refused, limit_full, limit_store, limit_fds;
 };
 
 /*

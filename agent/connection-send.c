@@ -169,7 +169,7 @@ static enum next keep_rest(struct connection *c, const char *p, size_t n, bool h
 		c->rest_has_value = false;
 	}
 	if (!rest_room(c, c->rest_n + n)) {
-		log_limited(&c->agent->limit_late, agent_monotonic(c->agent),
+		log_limited(&c->agent->limit_room, agent_monotonic(c->agent),
 			    "a connection of uid %u was closed: it does not read its replies, and "
 			    "no buffer is left for them",
 			    (unsigned)c->peer.uid);

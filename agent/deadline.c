@@ -99,9 +99,9 @@ void deadline_none(struct connection *c)
 		take_off(c);
 }
 
-static void close_late(struct agent *a, struct connection *c, const char *why)
+static void close_saying(struct connection *c, struct log_limit *limit, const char *why)
 {
-	log_limited(&a->limit_late, agent_monotonic(a), "a connection of uid %u was closed: %s",
+	log_limited(limit, agent_monotonic(c->agent), "a connection of uid %u was closed: %s",
 		    (unsigned)c->peer.uid, why);
 	connection_close(c);
 }
@@ -122,7 +122,8 @@ bool deadline_make_room(const struct connection *c)
 	/* Half a message is thrown away before a reply is. */
 	if (!half && !unread)
 		return false;
-	close_late(c->agent, half ? half : unread, "others needed the buffer that it kept for what was not finished");
+	close_saying(half ? half : unread, &c->agent->limit_room,
+		     "others needed the buffer that it kept for what was not finished");
 	return true;
 }
 
@@ -134,9 +135,9 @@ static int on_deadline(sd_event_source *source, uint64_t at_us, void *userdata)
 	(void)source;
 	(void)at_us;
 	while (a->half_first && a->half_first->deadline_us <= now)
-		close_late(a, a->half_first, "it sent half a message and nothing more for 5 s");
+		close_saying(a->half_first, &a->limit_late, "it did not finish a message within 5 s");
 	while (a->unread_first && a->unread_first->deadline_us <= now)
-		close_late(a, a->unread_first, "it left its replies unread for 30 s");
+		close_saying(a->unread_first, &a->limit_late, "it left its replies unread for 30 s");
 	set_timer(a);
 	return 0;
 }

@@ -5,6 +5,7 @@ tests/load/starve does the same with 10,000 of them, in several rounds."""
 
 import os
 import sys
+from contextlib import suppress
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "load"))
 
@@ -29,14 +30,23 @@ def hostile_users_that_take_every_connection_there_is_keep_nobody_else_out():
     siege.end()
 
 
-@test(needs=[root], timeout=120)
+@test(needs=[root], timeout=180)
 def halves_that_take_every_buffer_there_is_cost_nobody_else_theirs():
     siege = Siege("MaxConnections=12000\nMaxConnectionsPerUser=10000")
-    hostile = Hostile(siege.agent, "dribble", 5000, 100000)
-    assert hostile.standing == 5000
-    wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken")
-    assert siege.ask()[4] == 0
-    hostile.end()
+    all_taken = False
+    # A half stands for 5 s. Where the pages of locked memory come more slowly than that, those of the times before are
+    # there already.
+    for _ in range(6):
+        hostile = Hostile(siege.agent, "dribble", 5000, 100000)
+        assert hostile.standing == 5000
+        with suppress(AssertionError):
+            wait_until(lambda: "others needed the buffer" in siege.agent.log(), "all buffers are taken", timeout=8)
+            all_taken = True
+        assert siege.ask()[4] == 0
+        hostile.end()
+        if all_taken:
+            break
+    assert all_taken
     siege.end()
 
 
