@@ -477,6 +477,8 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 		c->next->prev = c;
 	a->connections = c;
 	a->n_connections++;
+	/* Who connects to ask has mostly asked by now: a turn and two system calls less than to be told so. */
+	connection_ready(c, EPOLLIN);
 	return 0;
 }
 
@@ -493,6 +495,9 @@ static void unlink_connection(struct connection *c)
 
 void connection_close(struct connection *c)
 {
+	/* What waited for it may be sources; and it may have been the last one that the agent's end waited for. */
+	if (c->state != CONNECTION_READING || c->agent->stopping)
+		c->agent->sources_changed = true;
 	if (c->state == CONNECTION_ANSWERING)
 		c->agent->n_answering--;
 	outbox_forget(c);

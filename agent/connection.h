@@ -81,8 +81,8 @@ struct connection {
 };
 
 /*
- * Takes over the descriptor of a new client, which is counted by then. 0 or a negative errno (the
- * descriptor is closed).
+ * Takes over the descriptor of a new client, which is counted by then, and answers what it has asked already. 0 or a
+ * negative errno (the descriptor is closed).
  */
 int connection_new(struct agent *a, int fd, const struct peer *peer, struct client *client)
 	MUST_USE;

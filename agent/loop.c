@@ -79,8 +79,6 @@ void loop_forget(struct connection *c)
 {
 	struct loop *l = c->agent->loop;
 
-	/* What waited for it may be sources; and it may have been the last one that the agent's end waited for. */
-	c->agent->sources_changed = true;
 	/* By hand, too: whoever else has the descriptor would keep it in the set. */
 	(void)control(c, EPOLL_CTL_DEL, 0);
 	for (int i = l->at; i < l->n; i++)
