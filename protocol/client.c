@@ -354,12 +354,13 @@ static int exchange(struct jeton *jeton, int passed, int64_t deadline)
 {
 	int r = client_connect(jeton, client_rest_ms(deadline));
 
-	jeton->is_taken = false;
+	jeton->is_sent = jeton->is_taken = false;
 	if (r == 0 && jeton->flags & CALL_SECRET)
 		r = client_agent_trusted(jeton);
 	if (r != 0)
 		return r;
 	r = send_all(jeton, passed, deadline);
+	jeton->is_sent = r == 0;
 	return r < 0 ? r : receive_reply(jeton, deadline);
 }
 

@@ -59,7 +59,8 @@ struct jeton {
 	bool in_callback;
 	bool watching;
 	bool was_connected; /* there was an agent when it was last looked for */
-	bool is_taken;	    /* of the call sent last: the agent has read it all, or may have */
+	bool is_sent;	    /* of the call sent last: all of it, so that an agent may read it yet */
+	bool is_taken;	    /* … and the agent has read it all, or may have */
 	bool trust_known; /* is_trusted was found out for this connection */
 	bool is_trusted;
 

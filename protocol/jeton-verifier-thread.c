@@ -114,10 +114,12 @@ static int tell(struct jeton_verifier *v, size_t n)
 	return r == 0 ? client_done(v->jeton, 0) : r;
 }
 
-/* Whether an agent may have counted them, or will never. */
+/* Whether an agent may have counted them, or counts them yet though nobody waits for that any more, or will never. */
 static bool is_told(const struct jeton_verifier *v, int r)
 {
-	return r >= 0 || (r == -ECONNRESET && v->jeton->is_taken) || r == -EBADMSG;
+	if (r >= 0 || r == -EBADMSG)
+		return true;
+	return v->jeton->is_sent && (r != -ECONNRESET || v->jeton->is_taken);
 }
 
 static void report(struct jeton_verifier *v)

@@ -76,6 +76,8 @@ static void on_report(struct map_agent *a, int fd, const char *request)
 	unsigned long long n, last;
 
 	a->n_report++;
+	(void)poll(NULL, 0, (int)a->late_ms);
+	a->late_ms = 0;
 	while ((p = strstr(p, "{\"id\":\""))) {
 		uint64_t id;
 

@@ -29,6 +29,7 @@ struct map_agent {
 	uint64_t n_reported[MAP_AGENT_IDS]; /* uses of these ids */
 	uint64_t n_other;		    /* and of others */
 	uint64_t last_us;
+	unsigned late_ms; /* the next report waits that long before it is looked at */
 
 	atomic_uint n_get_map, n_verify, n_report;
 };
