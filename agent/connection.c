@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "agent/change.h"
+#include "agent/closer.h"
 #include "agent/connection-buffers.h"
 #include "agent/connection-send.h"
 #include "agent/deadline.h"
@@ -458,7 +459,7 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 	int r;
 
 	if (!c) {
-		close(fd);
+		closer_close_socket(fd);
 		return -ENOMEM;
 	}
 	c->agent = a;
@@ -467,7 +468,7 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 	snprintf(c->uid_label, sizeof(c->uid_label), "uid %u", (unsigned)peer->uid);
 	r = loop_watch(c);
 	if (r < 0) {
-		close(fd);
+		closer_close_socket(fd);
 		free(c);
 		return r;
 	}
@@ -478,6 +479,7 @@ int connection_new(struct agent *a, int fd, const struct peer *peer, struct clie
 	a->connections = c;
 	a->n_connections++;
 	/* Who connects to ask has mostly asked by now: a turn and two system calls less than to be told so. */
+	connection_found(c, EPOLLIN);
 	connection_ready(c, EPOLLIN);
 	return 0;
 }
@@ -510,7 +512,7 @@ void connection_close(struct connection *c)
 	connection_rest_drop(c);
 	passed_done(&c->passed);
 	loop_forget(c);
-	close(c->fd);
+	closer_close_socket(c->fd);
 	peer_done(&c->peer);
 	free(c->unit_name);
 	client_put(c->agent, c->client);

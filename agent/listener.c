@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "agent/closer.h"
 #include "agent/connection.h"
 #include "agent/loadcred.h"
 #include "agent/socket.h"
@@ -65,7 +66,7 @@ static void refuse(int fd, const char *limit, uint64_t max)
 			 limit, (unsigned long long)max);
 
 	(void)!send(fd, text, (size_t)n + 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
+	closer_close_socket(fd);
 }
 
 static bool may_be_admin(struct agent *a, const struct peer *peer, int fd)
@@ -158,12 +159,12 @@ static void take_client(struct agent *a, int fd)
 	uint64_t max;
 
 	if (peer_init(&peer, fd) < 0) {
-		close(fd);
+		closer_close_socket(fd);
 		return;
 	}
 	client = client_get(a, peer.uid);
 	if (!client) {
-		close(fd);
+		closer_close_socket(fd);
 		return;
 	}
 	limit = limit_reached(a, &peer, client, fd, &max);

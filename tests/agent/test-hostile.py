@@ -7,7 +7,9 @@ import os
 import select
 import socket
 import struct
+import threading
 import time
+from contextlib import suppress
 
 from jeton import ALICE, BOB, Agent, Closed, main, root, serial, test, wait_until
 
@@ -475,6 +477,11 @@ def slow_to_close():
         return sender, receiver
 
 
+def let_go(sender):
+    """Where the agent was quicker, this closing is the last one."""
+    threading.Thread(target=sender.close, daemon=True).start()
+
+
 @test
 def a_descriptor_whose_closing_takes_its_time_keeps_nobody_waiting():
     agent = started()
@@ -482,13 +489,84 @@ def a_descriptor_whose_closing_takes_its_time_keeps_nobody_waiting():
     sender, receiver = slow_to_close()
     c.send_with_fds(INFO, [sender.fileno()])
     c.receive()
-    sender.close()
+    let_go(sender)
     start = time.monotonic()
     for _ in range(20):
         bystander.call("GetStatus")
         c.call("GetStatus")
     assert time.monotonic() - start < 30, "the closing of a peer's descriptor was waited for"
     receiver.close()
+
+
+@test
+def a_descriptor_unread_in_a_connection_that_ends_keeps_nobody_waiting():
+    agent = started()
+    c, bystander = agent.connect(), agent.connect()
+    sender, receiver = slow_to_close()
+    c.sock.setblocking(False)
+    # The agent reads no more of who does not read its replies.
+    wait_until(lambda: not sends_more(c.sock), "the agent reads no more")
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    c.send_with_fds(b"{", [sender.fileno()])
+    let_go(sender)
+    time.sleep(0.1)
+    c.close()
+    assert_answers(bystander)
+    receiver.close()
+
+
+def sends_more(sock):
+    try:
+        while sock.send(INFO * 64):
+            pass
+    except BlockingIOError:
+        time.sleep(0.2)
+    try:
+        return bool(sock.send(INFO))
+    except BlockingIOError:
+        return False
+
+
+def assert_answers(bystander):
+    start = time.monotonic()
+    for _ in range(20):
+        bystander.call("GetStatus")
+    assert time.monotonic() - start < 30, "the closing of a peer's descriptor was waited for"
+
+
+@test
+def nor_does_one_that_comes_with_a_connection_that_is_refused():
+    agent = started("MaxConnectionsPerUser=2")
+    first, bystander = agent.connect(), agent.connect()
+    assert first.call("GetStatus") and bystander.call("GetStatus")
+    ends = [slow_to_close() for _ in range(20)]
+    for sender, _ in ends:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            agent.connect().send_with_fds(INFO, [sender.fileno()])
+        let_go(sender)
+        assert_answers(bystander)
+    for _, receiver in ends:
+        receiver.close()
+
+
+@test(needs=[root])
+def nor_do_several_among_thousands():
+    agent = started()
+    c, bystander = agent.connect(ALICE), agent.connect(BOB)
+    kept = []
+    for _ in range(2):
+        slow, keep = slow_to_close()
+        c.send_with_fds(INFO[:9], [slow.fileno()])
+        slow.close()
+        c.send_bytes(INFO[9:])
+        c.receive()
+        for _ in range(67):
+            c.send_with_fds(INFO, [0] * 253)
+            c.receive()
+        kept.append(keep)
+    assert_answers(bystander)
+    for keep in kept:
+        keep.close()
 
 
 @test(needs=[root])
@@ -498,7 +576,7 @@ def descriptors_heaped_up_behind_a_slow_one_cost_nobody_else_their_connection():
     slow, keep = slow_to_close()
     c.send_with_fds(INFO, [slow.fileno()])
     c.receive()
-    slow.close()
+    let_go(slow)
     sent = time.monotonic()
     try:
         for _ in range(200):

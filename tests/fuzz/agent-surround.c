@@ -511,6 +511,11 @@ void closer_close(const int fds[], size_t n)
 		close(fds[i]);
 }
 
+void closer_close_socket(int fd)
+{
+	close(fd);
+}
+
 void log_init(void)
 {
 }
