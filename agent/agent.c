@@ -33,6 +33,7 @@
 #include "agent/state-dir.h"
 #include "agent/rules-in-force.h"
 #include "agent/socket.h"
+#include "agent/turns.h"
 #include "agent/unsealing.h"
 #include "agent/upkeep.h"
 #include "agent/watch.h"
@@ -417,7 +418,7 @@ static int on_stop_over(sd_event_source *source, uint64_t at_us, void *userdata)
 
 void agent_stop(struct agent *a)
 {
-	struct connection *c, *next;
+	struct connection *c;
 
 	if (a->stopping)
 		return;
@@ -429,10 +430,9 @@ void agent_stop(struct agent *a)
 				       on_stop_over, a) < 0 ||
 	    !a->connections)
 		(void)sd_event_exit(a->event, 0);
-	for (c = a->connections; c; c = next) {
-		next = c->next;
-		connection_turn(c);
-	}
+	/* Not at once, as one that is served may need room, and close another for it. */
+	for (c = a->connections; c; c = c->next)
+		turns_wait(c);
 }
 
 /* What the environment says of it may be nonsense, outside of systemd: then there is none. */

@@ -16,6 +16,7 @@
 #include "agent/method.h"
 #include "agent/reply.h"
 #include "agent/token-call.h"
+#include "agent/turns.h"
 #include "agent/watch.h"
 
 enum {
@@ -390,14 +391,14 @@ static int produce(struct stream *s, struct connection *c)
 static int on_news(sd_event_source *source, void *userdata)
 {
 	struct agent *a = userdata;
-	struct watch *w, *next;
 
 	(void)source;
-	for (w = a->watches; w; w = next) {
-		next = w->next;
+	/* Not one after the other here: one that is served may need room, and close another for it. */
+	for (struct watch *w = a->watches; w; w = w->next)
 		if (!is_waiting(w))
-			connection_stream_ready(w->connection);
-	}
+			turns_wait(w->connection);
+	/* At once, as what comes next may be the agent's end. */
+	turns_round(a);
 	return 0;
 }
 
