@@ -346,6 +346,7 @@ int client_begin(struct jeton *jeton)
 	jeton->reply = (struct raw_reply){ .parameters = SPAN_NONE };
 	jeton->method = SPAN_NONE;
 	jeton->flags = 0;
+	jeton->is_sent = jeton->is_taken = false;
 	return client_note(jeton, 0);
 }
 

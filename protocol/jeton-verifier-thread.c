@@ -117,23 +117,35 @@ static int tell(struct jeton_verifier *v, size_t n)
 /* Whether an agent may have counted them, or counts them yet though nobody waits for that any more, or will never. */
 static bool is_told(const struct jeton_verifier *v, int r)
 {
-	if (r >= 0 || r == -EBADMSG)
+	switch (r) {
+	case 0:
+	case -EBADMSG:
+	case JETON_ERROR_UNTRUSTED_AGENT:
+	case JETON_ERROR_METHOD_NOT_FOUND:
+	case JETON_ERROR_INTERFACE_NOT_FOUND:
+	case JETON_ERROR_INVALID_PARAMETER:
+	case JETON_ERROR_PERMISSION_DENIED:
 		return true;
+	}
+	/* Locked, full, with wrong policies: an agent that will count them later. */
+	if (r > 0)
+		return false;
 	return v->jeton->is_sent && (r != -ECONNRESET || v->jeton->is_taken);
 }
 
+/* Until all are told. An agent that does not answer, or not yes, is not told more now: each time may be a wait. */
 static void report(struct jeton_verifier *v)
 {
 	uint64_t start_us = now_us(), took_us;
 	size_t n;
+	int r;
 
 	do {
 		n = map_hold_collect(v->hold, v->uses, VERIFIER_USES_A_CALL);
-		if (n > 0 && !is_told(v, tell(v, n))) {
+		r = n > 0 ? tell(v, n) : 0;
+		if (!is_told(v, r))
 			map_hold_put_back(v->hold, v->uses, n);
-			break;
-		}
-	} while (n == VERIFIER_USES_A_CALL);
+	} while (r == 0 && n == VERIFIER_USES_A_CALL);
 	took_us = now_us() - start_us;
 	v->next_report_us =
 		start_us + took_us +

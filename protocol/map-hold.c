@@ -112,14 +112,18 @@ int map_hold_new(struct map_hold **ret)
 
 static void unmap(struct map_hold *hold)
 {
+	void *is_used;
+
 	if (!hold->words)
 		return;
 	munmap(hold->map, hold->map_bytes);
 	munmap((void *)hold->words, hold->n_words * sizeof(*hold->words));
-	free((void *)hold->is_used);
 	hold->words = NULL;
-	hold->is_used = NULL;
 	hold->n_pages = 0;
+	/* A child that is made in between must not free it again. */
+	is_used = (void *)hold->is_used;
+	hold->is_used = NULL;
+	free(is_used);
 }
 
 void map_hold_free(struct map_hold *hold)

@@ -74,8 +74,14 @@ static void on_report(struct map_agent *a, int fd, const char *request)
 {
 	const char *p = request;
 	unsigned long long n, last;
+	char text[128];
 
 	a->n_report++;
+	if (a->report_error) {
+		snprintf(text, sizeof(text), "{\"error\":\"%s\"}", a->report_error);
+		answer(fd, text, -1);
+		return;
+	}
 	(void)poll(NULL, 0, (int)a->late_ms);
 	a->late_ms = 0;
 	while ((p = strstr(p, "{\"id\":\""))) {

@@ -29,7 +29,8 @@ struct map_agent {
 	uint64_t n_reported[MAP_AGENT_IDS]; /* uses of these ids */
 	uint64_t n_other;		    /* and of others */
 	uint64_t last_us;
-	unsigned late_ms; /* the next report waits that long before it is looked at */
+	unsigned late_ms;	  /* the next report waits that long before it is looked at */
+	const char *report_error; /* what reports are answered, with nothing counted; or NULL */
 
 	atomic_uint n_get_map, n_verify, n_report;
 };

@@ -460,6 +460,79 @@ START_TEST(uses_are_told_once_though_the_agent_takes_its_time)
 }
 END_TEST
 
+/* One that is locked, say, has counted nothing. */
+START_TEST(uses_are_told_again_where_the_agent_did_not_take_them)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	struct jeton_verified ret = JETON_VERIFIED_INIT;
+	unsigned before;
+	uint64_t n_map;
+	struct box b;
+
+	box_init(&b, true);
+	pthread_mutex_lock(&b.agent.lock);
+	b.agent.report_error = "io.jeton.Agent.AgentLocked";
+	pthread_mutex_unlock(&b.agent.lock);
+	await_map(&b);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(jeton_verifier_verify(b.v, b.s[3].value, NULL, -1, &ret), 0);
+	n_map = by_map(&b);
+	before = b.agent.n_report;
+	while (b.agent.n_report == before)
+		nanosleep(&pause, NULL);
+	pthread_mutex_lock(&b.agent.lock);
+	b.agent.report_error = NULL;
+	pthread_mutex_unlock(&b.agent.lock);
+	jeton_verifier_free(b.v);
+	b.v = NULL;
+	ck_assert_uint_eq(await_reported(&b.agent, n_map), n_map);
+	box_done(&b);
+}
+END_TEST
+
+/* Each report that nobody answers is a wait: there is one of them, however many there are to be. */
+START_TEST(an_agent_that_hangs_is_told_of_uses_but_once)
+{
+	enum { MANY_TOKENS = 3500, MANY_SLOTS = 16384 };
+	const struct timespec pause = { .tv_nsec = 300 * 1000 * 1000 };
+	struct jeton_verified ret = JETON_VERIFIED_INIT;
+	struct map_sample *s = calloc(MANY_TOKENS, sizeof(*s));
+	struct map_maker m;
+	struct box b;
+
+	ck_assert_ptr_nonnull(s);
+	box_init(&b, false);
+	map_maker_init(&m, MANY_SLOTS, TEXT);
+	map_maker_text(&m, access_text, sizeof(access_text));
+	for (uint64_t i = 0; i < MANY_TOKENS; i++) {
+		map_sample_make(i + 1, &s[i]);
+		s[i].entry.access_bytes = sizeof(access_text);
+		map_maker_add(&m, &s[i].entry);
+	}
+	map_agent_give(&b.agent, &m, NULL);
+	jeton_verifier_free(b.v);
+	ck_assert_int_eq(jeton_verifier_new(b.agent.path, &b.v), 0);
+	await_map(&b);
+	for (uint64_t i = 0; i < MANY_TOKENS; i++)
+		ck_assert_int_eq(jeton_verifier_verify(b.v, s[i].value, NULL, -1, &ret), 0);
+	pthread_mutex_lock(&b.agent.lock);
+	b.agent.late_ms = 5000;
+	b.agent.n_report = 0;
+	pthread_mutex_unlock(&b.agent.lock);
+	jeton_verifier_free(b.v);
+	b.v = NULL;
+	ck_assert_uint_eq(b.agent.n_report, 1);
+	/* What else was sent would be looked at once it is back. */
+	pthread_mutex_lock(&b.agent.lock);
+	pthread_mutex_unlock(&b.agent.lock);
+	nanosleep(&pause, NULL);
+	ck_assert_uint_eq(b.agent.n_report, 1);
+	box_done(&b);
+	map_maker_done(&m);
+	free(s);
+}
+END_TEST
+
 START_TEST(a_map_whose_owner_died_says_nothing_and_another_is_got)
 {
 	struct jeton_verified ret = JETON_VERIFIED_INIT;
@@ -591,6 +664,8 @@ UNIT_MAIN("verifier", a_token_of_the_map_is_verified_by_it,
 	  maps_are_replaced_under_threads_and_each_use_is_told_once,
 	  uses_are_told_of_nobody_else_though_slots_change_hands, uses_are_told_while_it_goes_on,
 	  uses_are_told_once_though_the_agent_takes_its_time,
+	  uses_are_told_again_where_the_agent_did_not_take_them,
+	  an_agent_that_hangs_is_told_of_uses_but_once,
 	  a_map_whose_owner_died_says_nothing_and_another_is_got,
 	  with_no_agent_it_says_so_and_goes_on_when_there_is_one,
 	  in_a_child_it_is_refused_and_can_be_freed, its_thread_takes_no_signals)
