@@ -173,7 +173,8 @@ static int on_file(void *userdata, const char *path, int fd)
 		else if (scan_text_piece(&s->text, (size_t)n) != 0)
 			return 1;
 	}
-	return scan_text_end(&s->text);
+	scan_text_end(&s->text);
+	return 0;
 }
 
 /* A name can hold a token as well. It stands on no line. */

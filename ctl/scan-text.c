@@ -1,9 +1,8 @@
 /*
  * ctl/scan-text.c - tokens across the borders of pieces.
  *
- * What token_find() finds at the very end of the buffer is not decided before the byte after it has
- * come, and what it finds at `from` needs the byte before: so a tail of TOKEN_LEN bytes with one
- * byte before them stays for the next search. Everything that starts before `from` is decided.
+ * Everything that starts before `from` is decided; what is behind it is too short for a token, and stays for the next
+ * search.
  */
 #include "ctl/scan-text.h"
 
@@ -31,56 +30,34 @@ static void move_to(struct scan_text *s, size_t to)
 	s->from = to;
 }
 
-/* The next token from `from` on. */
-static bool find(const struct scan_text *s, struct span *ret)
-{
-	/* With the byte before, so that token_find() sees whether a word begins here. */
-	size_t start = s->from > 0 ? s->from - 1 : 0;
-	struct span text = { s->buffer + start, s->have - start };
-
-	while (token_find(text, ret)) {
-		if (ret->p >= s->buffer + s->from)
-			return true;
-		/* It starts at the byte before: that was decided then. */
-		text.n -= (size_t)(ret->p + TOKEN_LEN - text.p);
-		text.p = ret->p + TOKEN_LEN;
-	}
-	return false;
-}
-
-static int search(struct scan_text *s, bool at_end)
+static int search(struct scan_text *s)
 {
 	struct span token;
 
-	while (find(s, &token)) {
-		size_t end = (size_t)(token.p - s->buffer) + TOKEN_LEN;
+	while (token_find((struct span){ s->buffer + s->from, s->have - s->from }, &token)) {
+		size_t start = (size_t)(token.p - s->buffer);
 		int r;
 
-		if (end == s->have && !at_end)
-			break;
-		move_to(s, end - TOKEN_LEN);
+		move_to(s, start);
 		r = s->on_token(s->userdata, token, s->line);
 		if (r != 0)
 			return r;
-		move_to(s, end);
+		move_to(s, start + TOKEN_LEN);
 	}
-	/*
-	 * The first place where a token may start that does not end, with one byte after it, in
-	 * what there is.
-	 */
-	if (s->have >= TOKEN_LEN && s->from < s->have - TOKEN_LEN)
-		move_to(s, s->have - TOKEN_LEN);
+	/* The first place where a token may start that does not end in what there is. */
+	if (s->have >= TOKEN_LEN && s->from < s->have - TOKEN_LEN + 1)
+		move_to(s, s->have - TOKEN_LEN + 1);
 	return 0;
 }
 
 size_t scan_text_room(struct scan_text *s, char **ret)
 {
-	size_t keep = s->from > 0 ? s->from - 1 : 0;
+	size_t keep = s->from;
 
 	if (s->have > SCAN_BUFFER / 2) {
 		memmove(s->buffer, s->buffer + keep, s->have - keep);
 		s->have -= keep;
-		s->from -= keep;
+		s->from = 0;
 	}
 	*ret = s->buffer + s->have;
 	return SCAN_BUFFER - s->have;
@@ -91,13 +68,10 @@ int scan_text_piece(struct scan_text *s, size_t n)
 	s->have += n;
 	if (s->have > s->filled)
 		s->filled = s->have;
-	return search(s, false);
+	return search(s);
 }
 
-int scan_text_end(struct scan_text *s)
+void scan_text_end(struct scan_text *s)
 {
-	int r = search(s, true);
-
 	explicit_bzero(s->buffer, s->filled);
-	return r;
 }

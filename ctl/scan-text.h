@@ -1,8 +1,7 @@
 /*
  * ctl/scan-text.h - tokens in a stream of bytes, that comes in pieces of any size. Pure.
  *
- * A token counts where no word character stands directly before or after it, across the borders of
- * pieces as well.
+ * A token counts wherever it stands, across the borders of pieces as well.
  */
 #pragma once
 
@@ -37,5 +36,5 @@ size_t scan_text_room(struct scan_text *s, char **ret);
 /* n bytes came into the room. Returns 0 or what on_token returned. */
 int scan_text_piece(struct scan_text *s, size_t n) MUST_USE;
 
-/* The stream is over. Returns 0 or what on_token returned. What was read is wiped. */
-int scan_text_end(struct scan_text *s) MUST_USE;
+/* The stream is over: what was read is wiped. */
+void scan_text_end(struct scan_text *s);

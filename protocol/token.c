@@ -330,17 +330,6 @@ bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret)
 	return true;
 }
 
-static bool is_word(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_';
-}
-
-/* Whether no word character stands next to the n bytes at p, within text. */
-static bool is_alone(struct span text, const char *p, size_t n)
-{
-	return (p == text.p || !is_word(p[-1])) && (p + n == text.p + text.n || !is_word(p[n]));
-}
-
 bool token_find(struct span text, struct span *ret_token)
 {
 	const char *p = text.p, *end = p + text.n;
@@ -348,8 +337,7 @@ bool token_find(struct span text, struct span *ret_token)
 	uint64_t id;
 
 	while ((p = memmem(p, (size_t)(end - p), PREFIX, PREFIX_LEN)) && end - p >= TOKEN_LEN) {
-		if (is_alone(text, p, TOKEN_LEN) &&
-		    token_read((struct span){ p, TOKEN_LEN }, &id, &secret)) {
+		if (token_read((struct span){ p, TOKEN_LEN }, &id, &secret)) {
 			*ret_token = (struct span){ p, TOKEN_LEN };
 			return true;
 		}

@@ -41,8 +41,7 @@ bool token_read(struct span text, uint64_t *ret_id, struct span *ret_secret);
 uint64_t token_id_guess(const char text[static TOKEN_LEN]);
 
 /*
- * Finds the next token by pattern and checksum: *ret_token is within text. A match may stand
- * directly after or before other characters that are no word characters; "xjeton_…" and longer runs
- * of word characters do not match. Returns false where there is none.
+ * Finds the next token by pattern and checksum, whatever stands before and behind it: in a log of JSON that is "\n", in an
+ * address "%3D". *ret_token is within text. Returns false where there is none.
  */
 bool token_find(struct span text, struct span *ret_token);

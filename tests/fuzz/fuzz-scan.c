@@ -41,7 +41,7 @@ static struct found scan(const uint8_t *data, size_t n, const uint8_t *choices, 
 		data += piece;
 		n -= piece;
 	}
-	FUZZ_HOLDS(scan_text_end(&s) == 0);
+	scan_text_end(&s);
 	return found;
 }
 
