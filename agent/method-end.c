@@ -333,6 +333,7 @@ static enum dispatched judge(struct request *req, const struct rotate_call *call
 {
 	struct agent *a = req->agent;
 	const struct token_facts *old = &rotation->old_facts;
+	const struct policy_credential *minted;
 	uint64_t min_us, max_us;
 	bool one_more;
 
@@ -352,7 +353,10 @@ static enum dispatched judge(struct request *req, const struct rotate_call *call
 		old->uses_left == USES_UNLIMITED ? (uint64_t)call->grace_s.value * USEC_PER_SEC : 0;
 	/* Where one goes for the one that comes, there are no more than before. */
 	one_more = rotation->earlier == REF_NONE && rotation->grace_us > 0;
-	if (one_more && !mint_has_room(a, old->owner_uid, old->owner_name))
+	minted = old->credential.p ? policy_find_credential(a->policy, old->credential) : NULL;
+	if (one_more && minted && vault_n_minted(a->vault, old->credential) >= minted->max_tokens)
+		return reply_limit(req, "MaxTokens", (int64_t)minted->max_tokens);
+	if (one_more && !old->credential.p && !mint_has_room(a, old->owner_uid, old->owner_name))
 		return reply_limit(req, "MaxTokensPerUser",
 				   (int64_t)a->settings.max_tokens_per_user);
 	if (one_more && rotation->parent != REF_NONE &&

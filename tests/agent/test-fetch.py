@@ -335,6 +335,13 @@ def a_credential_has_at_most_maxtokens_active_ones():
     c.call("Revoke", token=answers[1]["text"])
     assert c.call("Fetch", credential="few")
     assert full(c)
+    # By its owner's rotation as little as by a fetch; one that takes the old one's place is no more.
+    alice = agent.connect(ALICE)
+    ident = alice.list(name="few", state="active")[0]["id"]
+    error = alice.error("Rotate", id=ident)
+    assert error.name == "LimitReached" and error.limit == "MaxTokens" and error.max == 3, error
+    assert alice.call("Rotate", id=ident, graceSec=0)
+    assert full(c)
     # Calls at once.
     for answer in agent.connect(ALICE).list(name="few", state="active"):
         agent.connect(ALICE).call("Revoke", id=answer["id"])
@@ -361,6 +368,7 @@ def the_owners_own_limit_is_not_touched_by_what_is_minted():
         alice.call("Issue", name="own")
     assert alice.error("Issue", name="own").name == "LimitReached"
     assert c.call("Fetch", credential="fresh")
+    assert alice.call("Rotate", id=alice.list(name="fresh", state="active")[0]["id"])
     agent.restart()
     assert agent.connect(ALICE).error("Issue", name="own").name == "LimitReached"
     assert agent.connect(BOB).call("Fetch", credential="fresh")
