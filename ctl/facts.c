@@ -36,8 +36,12 @@ const char *facts_when(int64_t at_us, char dst[static FACTS_WHEN_MAX])
 
 const char *facts_when_made(int64_t at_us, char dst[static FACTS_WHEN_MAX])
 {
+	uint64_t now_us = time_now_us();
+
 	/* What was made a moment ago for 30 days ends in 30 days, not in 29 and most of another. */
-	return when(at_us, time_now_us() - 5 * USEC_PER_SEC, dst);
+	if ((uint64_t)at_us > now_us + 60 * USEC_PER_SEC)
+		now_us -= 5 * USEC_PER_SEC;
+	return when(at_us, now_us, dst);
 }
 
 char *facts_scopes(const char *const scopes[])
