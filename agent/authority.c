@@ -157,14 +157,16 @@ static bool tells_more(const char *unit)
 /* Once for a connection, and with no descriptor kept: it is for people to read. */
 static void label_by_unit(struct connection *c)
 {
-	_cleanup_close_
-	int pidfd = -1;
+	_cleanup_close_ int pidfd = -1;
 	const char *unit;
+	int r;
 
 	if (c->label_asked)
 		return;
 	c->label_asked = true;
-	if (peer_pidfd(c->fd, &pidfd) < 0)
+	r = peer_pidfd(c->fd, &pidfd);
+	c->was_gone = r == -ESRCH || r == -ENODATA || (r == 0 && peer_has_ended(pidfd));
+	if (r < 0)
 		return;
 	unit = unit_names_find(&c->agent->unit_names, pidfd, agent_manager_uid(c->agent));
 	if (!unit)
@@ -258,8 +260,10 @@ enum identity may_verify(struct request *req, const struct token_facts *facts, b
 	enum identity own;
 
 	*ret_limited = false;
-	if (!verify_needs_peer(a->policy))
-		return IDENTITY_KNOWN;
+	if (!verify_needs_peer(a->policy)) {
+		label_by_unit(req->connection);
+		return req->connection->was_gone ? IDENTITY_REFUSED : IDENTITY_KNOWN;
+	}
 	own = is_own(req, facts);
 	if (own != IDENTITY_REFUSED)
 		return own;

@@ -56,7 +56,8 @@ void subject_with_unit(struct request *req, struct subject *ret);
 void verifier_of(struct request *req, struct subject *ret);
 
 /*
- * Whether the policy lets the peer call Verify; IDENTITY_REFUSED where not. facts (may be NULL): of
+ * Whether the policy lets the peer call Verify; IDENTITY_REFUSED where not, and where its process has ended: with no
+ * [Verify] section, so that a call costs nothing, before its first call. facts (may be NULL): of
  * the token, whose owner may always verify it. *ret_limited: of its access the peer is told only
  * what the [Verify] sections let it know.
  */

@@ -75,6 +75,7 @@ struct connection {
 	struct stream *stream;
 	char label[256];    /* the peer's service, or its user by name, once known: see peer_label() */
 	bool label_asked;   /* its unit was looked for */
+	bool was_gone;	    /* and its process had ended by then */
 	char *unit_name;    /* that it was found in; NULL: none */
 	uint32_t tag;	    /* see peer_tag(); 0: not known yet */
 	char uid_label[24]; /* and by number */

@@ -295,6 +295,8 @@ enum dispatched method_derive(struct request *req)
 	answer = parse(req, derive_fields, ARRAY_SIZE(derive_fields), &call, &ok);
 	if (!ok)
 		return answer;
+	if (!is_anybody(req))
+		return reply_permission_denied(req);
 	verdict = present(a, call.token, req->now_us, &presented);
 	if (verdict == VERDICT_GOOD)
 		vault_facts(a->vault, presented.ref, &parent);

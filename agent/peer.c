@@ -68,7 +68,7 @@ static int read_groups(struct peer *p, int fd)
 	return 0;
 }
 
-static bool is_gone(int pidfd)
+bool peer_has_ended(int pidfd)
 {
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
@@ -147,7 +147,7 @@ static enum peer_standing find_standing(struct peer *p, int fd)
 			return errno == ENODATA || errno == ESRCH ? PEER_GONE : PEER_UNCLEAR;
 	}
 	standing = judge_namespace(p, pidfd);
-	if (standing == PEER_HERE && is_gone(pidfd))
+	if (standing == PEER_HERE && peer_has_ended(pidfd))
 		standing = PEER_GONE;
 	if (standing == PEER_HERE && p->standing == PEER_HERE)
 		keep_pidfd(p, &pidfd);
@@ -158,7 +158,7 @@ enum peer_standing peer_settle(struct peer *p, int fd)
 {
 	/* Only what may change is asked again: a process that was here may have ended. */
 	if (p->standing == PEER_HERE && p->pidfd >= 0)
-		p->standing = is_gone(p->pidfd) ? PEER_GONE : PEER_HERE;
+		p->standing = peer_has_ended(p->pidfd) ? PEER_GONE : PEER_HERE;
 	else if (p->standing == PEER_UNKNOWN || p->standing == PEER_HERE)
 		p->standing = find_standing(p, fd);
 	if (!p->groups && (p->standing == PEER_HERE || p->standing == PEER_ELSEWHERE) &&

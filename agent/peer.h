@@ -69,6 +69,9 @@ bool peer_is_member(const struct peer *p, gid_t gid);
  */
 int peer_unit(struct peer *p, int fd, uid_t uid, const struct unit **ret) MUST_USE;
 
+/* Whether the process of this pidfd has ended. */
+bool peer_has_ended(int pidfd);
+
 /* The pidfd of the process that connected the socket. Close-on-exec. 0 or a negative errno. */
 int peer_pidfd(int fd, int *ret) MUST_USE;
 
