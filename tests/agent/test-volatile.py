@@ -86,6 +86,8 @@ class Load(threading.Thread):
         super().__init__()
         self.c, self.random = agent.connect(), random.Random(seed)
         self.live, self.ended, self.unsure = live, ended, set()
+        # One that is still in the queue would be the next agent's, which is not asked to end.
+        self.c.call("GetStatus")
 
     def run(self):
         try:
